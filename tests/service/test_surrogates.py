@@ -1,13 +1,14 @@
 """Lone surrogates become U+FFFD, and all other text stays."""
 
 import json
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.surrogates import decode_text, parse_json, repair_json
+from rerank_service.surrogates import NotUtf8, decode_text, parse_in_slices, parse_json, repair_json
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,42 @@ def test_escaped_backslash_starts_no_escape(text: str) -> None:
 def test_only_halves_are_replaced(text: str, expected: str) -> None:
     """An escaped backslash escapes nothing, and separates two halves. NUL makes the text no JSON."""
     assert (repair_json(text) or text) == expected
+
+
+def _in_slices(text: bytes) -> tuple[Any, int]:
+    """Return the value, and how often the work paused."""
+    work = parse_in_slices(text)
+    pauses = 0
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value, pauses
+        pauses += 1
+
+
+@given(st.lists(st.sampled_from([*_PARTS, "\ud83d", "\ude00", "日"])).map("".join), st.integers(4_080, 4_096))
+def test_slices_do_not_cut_characters_escapes_or_pairs(text: str, before: int) -> None:
+    """The first slice ends somewhere in the text."""
+    sent = f'["{"é" * before}{text}"]'.encode("utf-8", "surrogatepass")
+    assert _in_slices(sent)[0] == parse_json(sent)
+
+
+@pytest.mark.parametrize("half", [b"\xed\xa0\xbd\xed\xb8\x80", rb"\ud83d", b"\xed\xa0\xbd"])
+def test_repair_pauses_often(half: bytes) -> None:
+    """Each step has at most 4,096 of them. In one step, a million pairs blocked the event loop for 5 s."""
+    sent = b'"' + half * 100_000 + b'"'
+    value, pauses = _in_slices(sent)
+    assert value == parse_json(sent)
+    assert pauses > 100_000 // 4_096
+
+
+def test_sound_text_does_not_pause() -> None:
+    """Nothing of it is repaired."""
+    assert _in_slices(b'"' + "é😀".encode() * 100_000 + b'"') == ("é😀" * 100_000, 0)
+
+
+def test_position_in_a_later_slice_is_that_of_the_whole() -> None:
+    """As without slices."""
+    with pytest.raises(NotUtf8, match="the text is not UTF-8, at byte 20001"):
+        _in_slices(b'"' + "é".encode() * 10_000 + b'\xe9"')

@@ -8,6 +8,7 @@ for seconds, since the garbage collector joins in. So a large text is cut at com
 import asyncio
 import re
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ import orjson
 from rerank_service.api.http.json_structure import Commas, find_commas
 from rerank_service.errors import InvalidRequest
 from rerank_service.long_work import in_background, in_steps
-from rerank_service.surrogates import parse_json
+from rerank_service.surrogates import NotUtf8, parse_in_slices, parse_json
 
 PART_BYTES = 64 * 1024
-"""Size of a part. It takes 1 to 5 ms. Only a single string, number or key may be larger."""
+"""Size of a part. It takes 1 to 5 ms. Only a single string, number or key may be larger; its repair has steps, too."""
 _LARGE_BYTES = 1024 * 1024
 """Size from which a text is parsed in parts even if it has few values."""
 _MANY_VALUES = 10_000
@@ -43,6 +44,21 @@ def is_large(text: bytes | bytearray) -> bool:
     if len(text) <= PART_BYTES or len(text) > _LARGE_BYTES:
         return len(text) > PART_BYTES
     return sum(text.count(character) for character in (b",", b"[", b"{")) > _MANY_VALUES
+
+
+async def parse_text(text: bytearray) -> Any:
+    """Return the value of a JSON text. A large one is parsed in parts, and so is one that needs a repair.
+
+    Raises:
+        ValueError: the text is not valid JSON, or not UTF-8.
+        InvalidRequest: an array or an object has more than 1,000,000 members.
+    """
+    if len(text) <= PART_BYTES:
+        return parse_json(text)
+    if not is_large(text):
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(text)
+    return await parse_in_parts(text)
 
 
 async def parse_in_parts(text: bytes | bytearray, part_bytes: int = PART_BYTES) -> Any:
@@ -121,9 +137,10 @@ class _Parser:
         first = _NOT_BLANK.search(self._text, start, end)
         kind = self._text[first.start()] if first else None
         if depth == 0 and kind not in _CLOSING:
-            return parse_json(self._text)  # a single string or number, or invalid from its first bytes on
+            # a single string or number, or invalid from its first bytes on
+            return (yield from parse_in_slices(self._text))
         if first is None or kind not in _CLOSING or end - start <= self._part_bytes:
-            (only,) = self._members(start, end, b"[", b"]")
+            (only,) = yield from self._members(start, end, b"[", b"]")
             return only
         last = self._last(start, end)
         closed = self._text[last] == _CLOSING[kind] and last > first.start()
@@ -140,7 +157,7 @@ class _Parser:
             if part_end - part_start > self._part_bytes:
                 parsed.append((yield self._value(part_start, part_end, depth)))
             else:
-                parsed += self._members(part_start, part_end, b"[", b"]")
+                parsed += yield from self._members(part_start, part_end, b"[", b"]")
             yield None
         return parsed
 
@@ -150,10 +167,10 @@ class _Parser:
         for part_start, part_end in self._parts(start, end, depth):
             key = _KEY.match(self._text, part_start, part_end) if part_end - part_start > self._part_bytes else None
             if key is not None:
-                (name,) = self._members(*key.span(1), b"[", b"]")
+                (name,) = yield from self._members(*key.span(1), b"[", b"]")
                 parsed[name] = yield self._value(key.end(), part_end, depth)
             else:
-                parsed |= self._members(part_start, part_end, b"{", b"}")
+                parsed |= yield from self._members(part_start, part_end, b"{", b"}")
             yield None
         return parsed
 
@@ -177,17 +194,16 @@ class _Parser:
             yield start, cut
             start, commas = cut + 1, commas[max(fits, 1) :]
 
-    def _members(self, start: int, end: int, opening: bytes, closing: bytes) -> Any:
+    def _members(self, start: int, end: int, opening: bytes, closing: bytes) -> Generator[None, None, Any]:
         """Parse the members of a container. There must be at least one."""
         try:
-            parsed = parse_json(b"".join((opening, memoryview(self._text)[start:end], closing)))
+            parsed = yield from parse_in_slices(b"".join((opening, memoryview(self._text)[start:end], closing)))
         except orjson.JSONDecodeError as error:
             if error.msg.startswith("trailing comma") and self._text[end : end + 1] == b",":
                 raise self._empty(end, end, opening) from error
             raise self._invalid(error.msg, self._byte(start, error.pos)) from error
-        except ValueError as error:
-            at = getattr(error.__cause__, "start", 1)  # of the UnicodeDecodeError
-            raise ValueError(f"the text is not UTF-8, at byte {start + at - 1}") from error
+        except NotUtf8 as error:
+            raise NotUtf8(start + error.at - 1) from error
         if not parsed:
             raise self._empty(start, end, opening)
         return parsed

@@ -8,12 +8,11 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
-from rerank_service.api.http.json_parts import is_large, parse_in_parts
+from rerank_service.api.http.json_parts import parse_text
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES
 from rerank_service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
 from rerank_service.json_types import json_type
 from rerank_service.quantities import counted
-from rerank_service.surrogates import parse_json
 
 _UNAUTHENTICATED_BYTES = 64 * 1024
 """Size up to which a body is read before its API key is checked: the form of a 401 depends on the keys of the body."""
@@ -112,7 +111,7 @@ async def parse_body(body: bytearray) -> Mapping[str, Any]:
         InvalidRequest: the body is not a JSON object.
     """
     try:
-        parsed = await parse_in_parts(body) if is_large(body) else parse_json(body)
+        parsed = await parse_text(body)
     except ValueError as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}", reason="invalid_json") from error
     if not isinstance(parsed, dict):

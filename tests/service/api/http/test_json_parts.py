@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rerank_service.api.http.json_parts import dump_json, is_large, parse_in_parts
+from rerank_service.api.http import json_parts
+from rerank_service.api.http.json_parts import dump_json, is_large, parse_in_parts, parse_text
 from rerank_service.api.http.json_structure import find_commas
 from rerank_service.errors import InvalidRequest
 from rerank_service.surrogates import parse_json
@@ -139,6 +141,28 @@ def test_empty_container_of_about_the_size_of_a_part(text: bytes) -> None:
     for blanks in range(SMALL_PARTS - 6, SMALL_PARTS + 6):
         blank_text = text % (b" " * blanks)
         assert _in_parts(blank_text) == _whole(blank_text)
+
+
+@pytest.mark.parametrize("size", [500_000, 1_100_000])
+@pytest.mark.parametrize("form", [b'"%s"', b'["%s"]', b'{"a": "%s"}', b'{"%s": 1}'])
+async def test_repair_of_a_large_string_has_steps(form: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of 6 MB with a million emoji in CESU-8 blocked the event loop for 5 s."""
+    steps = 0
+
+    async def counted(work: Generator[None, None, Any]) -> Any:
+        nonlocal steps
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return end.value
+            steps += 1
+
+    monkeypatch.setattr(json_parts, "in_steps", counted)
+    pairs = size // 6
+    text = form.replace(b"%s", b"\xed\xa0\xbd\xed\xb8\x80" * pairs)
+    assert await parse_text(bytearray(text)) == orjson.loads(form.replace(b"%s", "😀".encode() * pairs))
+    assert steps > pairs // 4_096
 
 
 async def test_what_a_cancelled_request_has_parsed_is_freed_in_steps() -> None:
