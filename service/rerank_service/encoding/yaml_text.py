@@ -7,6 +7,7 @@ such as emoji, are kept: libyaml would escape them.
 import math
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -125,10 +126,11 @@ def _dumped(value: Container) -> str:
     codes = {int(code, 16) for code in _ESCAPED.findall(text)}
     if not codes:
         return text
-    free = [code for code in _PRIVATE if chr(code) not in text]
+    present = set(text)  # a search for each private character would take longer than all the rest
+    free = list(islice((code for code in _PRIVATE if chr(code) not in present), len(codes)))
     if len(codes) > len(free):
         return _dump(value, yaml.SafeDumper)  # does not escape these characters, and is slow
-    replaced = dict(zip(codes, free, strict=False))
+    replaced = dict(zip(codes, free, strict=True))
     text = _dump(_translated(value, replaced), _Dumper)
     return text.translate({private: code for code, private in replaced.items()})
 

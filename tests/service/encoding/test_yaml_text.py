@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank_service.encoding import yaml_text as yaml_text_module
 from rerank_service.encoding.object_text import object_text
 from rerank_service.encoding.yaml_text import MAX_PIECE, yaml_text
 from rerank_service.scheduling.stoppable import CallStopped, stopped_by
@@ -57,6 +59,20 @@ def test_very_many_different_characters_are_kept() -> None:
     """More than there are characters for private use, by which libyaml gets them."""
     text = "".join(map(chr, range(0x20000, 0x20000 + 7_000)))
     assert yaml_text([text]) == f"- {text}"
+
+
+def test_only_as_many_private_characters_as_needed_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each was searched for in the whole text: one emoji made a long text take 50 times as long."""
+    tried: list[int] = []
+
+    def private() -> Iterator[int]:
+        for code in range(0xE000, 0xF900):
+            tried.append(code)
+            yield code
+
+    monkeypatch.setattr(yaml_text_module, "_PRIVATE", private())
+    assert yaml_text(["\ue000 日本 😀"]) == "- \ue000 日本 😀"
+    assert tried == [0xE000, 0xE001]
 
 
 def test_numbers_of_the_issue_become_lines() -> None:
