@@ -86,9 +86,10 @@ class BedrockModelFields(BaseModel):
 
 
 def _supported(fields: Any) -> Any:
-    unknown = sorted(fields.keys() - BedrockModelFields.model_fields) if isinstance(fields, dict) else ()
-    if unknown:
-        name = f"additionalModelRequestFields.{excerpt(unknown[0])}"
+    names = fields if isinstance(fields, dict) else ()
+    unknown = next((name for name in names if name not in BedrockModelFields.model_fields), None)
+    if unknown is not None:
+        name = f"additionalModelRequestFields.{excerpt(unknown)}"
         raise InvalidRequest(
             f"{name} is not supported: leave it out. Supported: {', '.join(BedrockModelFields.model_fields)}",
             field=name,

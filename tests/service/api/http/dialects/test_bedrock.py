@@ -147,6 +147,13 @@ async def test_unsupported_model_field_is_named(edges: Served) -> None:
     assert "additionalModelRequestFields.temperature is not supported" in response.json()["message"]
 
 
+async def test_first_unsupported_model_field_is_named(edges: Served) -> None:
+    """Fields are not sorted: a million took 3 s, in which the server answered nothing else."""
+    fields = {"max_tokens_per_doc": 1, "z": 1, "a": 1}
+    response = await post(edges, _body(_text("1"), model={"additionalModelRequestFields": fields}), "/rerank")
+    assert "additionalModelRequestFields.z is not supported" in response.json()["message"]
+
+
 async def test_error_does_not_repeat_a_long_field(edges: Served) -> None:
     """A name may have megabytes, and the log has the message too."""
     body = _body(_text("1"), model={"additionalModelRequestFields": {"x" * 100_000: 1}})
