@@ -1,12 +1,18 @@
 """CORS: which pages of other origins may send requests from a browser. Source: the Fetch standard, section 3.3."""
 
+import re
 from collections.abc import Sequence
 
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 
 _MAX_AGE = 600
 """Seconds for which a browser keeps the response to a preflight request."""
+_ALLOWED = "access-control-allow-headers"
+_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]{0,1024}")
+"""Names of headers (tokens of RFC 9110), separated by commas: what a response to a preflight request repeats."""
 EXPOSED_HEADERS = (
     "x-request-id",
     "retry-after",
@@ -31,6 +37,17 @@ EXPOSED_HEADERS = (
 """Headers of our responses that scripts may read, beside those that browsers always show."""
 
 
+class _Cors(CORSMiddleware):
+    """Allows the headers that a preflight request asks for, if they are names and have at most 1 KiB."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Return the response to a preflight request."""
+        response = super().preflight_response(request_headers)
+        if not _NAMES.fullmatch(response.headers.get(_ALLOWED, "")):
+            del response.headers[_ALLOWED]  # the browser then sends no request
+        return response
+
+
 def cors_middleware(origins: Sequence[str]) -> list[Middleware]:
     """Return what lets pages of these origins read responses. Without origins: nothing, and no response has a header of
     CORS.
@@ -39,7 +56,7 @@ def cors_middleware(origins: Sequence[str]) -> list[Middleware]:
     `x-fern-language` (cohere). Credentials are not: the server has no cookies, and keys are in headers.
     """
     cors = Middleware(
-        CORSMiddleware,
+        _Cors,
         allow_origins=list(origins),
         allow_methods=("GET", "HEAD", "POST"),
         allow_headers=("*",),

@@ -60,6 +60,26 @@ async def test_preflight_needs_no_key(core: Running, asked: str) -> None:
             assert "access-control-allow-credentials" not in response.headers
 
 
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [("x" * 1024, True), ("x" * 1025, False), ("x-a," * 15_000, False), ("x-a,<script>", False), ("x-a;x-b", False)],
+)
+async def test_only_short_names_of_headers_are_repeated(core: Running, asked: str, allowed: bool) -> None:
+    """No caller chooses a response header of 60 KB. Without the header, a browser sends no request."""
+    async with served(core, cors_origins=(ORIGIN,)) as edges:
+        headers = _preflight(**{"access-control-request-headers": asked})
+        response = await edges.http.options("/v1/rerank", headers=headers)
+        assert response.headers.get("access-control-allow-headers") == (asked if allowed else None)
+
+
+async def test_preflight_that_asks_for_no_header(core: Running) -> None:
+    """It gets none."""
+    async with served(core, cors_origins=(ORIGIN,)) as edges:
+        response = await edges.http.options("/v1/rerank", headers=_preflight())
+        assert response.status_code == 200
+        assert "access-control-allow-headers" not in response.headers
+
+
 @pytest.mark.parametrize("headers", [_preflight(origin="https://evil.example"), _preflight(method="DELETE")])
 async def test_preflight_of_others_is_rejected(core: Running, headers: dict[str, str]) -> None:
     """Another origin or another method. The browser sends no request."""
