@@ -6,9 +6,7 @@ and all that has arrived of a message. So without limits, one connection could c
 
 | what | limit | then |
 |---|---|---|
-| size of a message | `_MAX_MESSAGE_BYTES` | INVALID_ARGUMENT |
-| time for a message | `timeout` | DEADLINE_EXCEEDED |
-| calls whose message has not arrived after `_PROMPT_SECONDS` | `_MAX_SLOW` in all | RESOURCE_EXHAUSTED |
+| size, time and number of messages | those of bounded_messages.py | the statuses there |
 | calls on a connection | `_MAX_CONNECTION_CALLS` | RESOURCE_EXHAUSTED |
 | calls of reflection | `_MAX_STREAMS` in all | RESOURCE_EXHAUSTED |
 | watches of the health | `max_watches` in all | UNIMPLEMENTED: clients then take the server as healthy (gRFC A17) |
@@ -16,7 +14,6 @@ and all that has arrived of a message. So without limits, one connection could c
 Reason: docs/threat-model.md, "Costs of a stranger".
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -26,16 +23,11 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from rerank_service.api.grpc.aborted_calls import freed_at_abort
+from rerank_service.api.grpc.bounded_messages import BoundedMessages, MessageRefused, Refusal
 from rerank_service.api.grpc.registered_methods import Handlers
 
-_MAX_MESSAGE_BYTES = 4096
-_PROMPT_SECONDS = 0.5
-"""Time in which a message of a few bytes arrives: with its headers, usually."""
-_MAX_SLOW = 4
 _MAX_CONNECTION_CALLS = 32
 _MAX_STREAMS = 100
-
-_Refusal = tuple[grpc.StatusCode, str]
 
 
 class BoundedServer:
@@ -45,12 +37,12 @@ class BoundedServer:
         """`timeout` is the time for each message of a client, in seconds; `max_watches` is the maximum number of calls
         that send responses without end."""
         self._server = server
-        self._timeout = timeout
+        self._messages = BoundedMessages(timeout)
         self._calls = _Calls(max_watches)
 
     def add_registered_method_handlers(self, service: str, handlers: Handlers) -> None:
         """Add the handlers of a service, as in grpc.aio.Server."""
-        bounded = _Bounded(self._timeout, self._calls)
+        bounded = _Bounded(self._messages, self._calls)
         self._server.add_registered_method_handlers(
             service, {name: bounded.handler(handler) for name, handler in handlers.items()}
         )
@@ -66,11 +58,9 @@ class _Calls:
         self._max_watches = max_watches
         self._by_connection: Counter[str] = Counter()
         self._by_kind: Counter[str] = Counter()
-        self.slow = asyncio.Semaphore(_MAX_SLOW)
-        """Places of calls whose message arrives slowly."""
 
     @contextmanager
-    def counted(self, peer: str, kind: str) -> Iterator[_Refusal | None]:
+    def counted(self, peer: str, kind: str) -> Iterator[Refusal | None]:
         """Count a call during the block. Yield None, or why the call must end.
 
         Clients of a Unix socket have no address, so they count as one connection without a limit.
@@ -87,7 +77,7 @@ class _Calls:
                 if not counter[key]:
                     del counter[key]
 
-    def _refusal(self, peer: str, kind: str) -> _Refusal | None:
+    def _refusal(self, peer: str, kind: str) -> Refusal | None:
         if not peer.startswith("unix") and self._by_connection[peer] >= _MAX_CONNECTION_CALLS:
             many = (
                 f"The connection has {_MAX_CONNECTION_CALLS} calls of health checks and reflection: end some of them."
@@ -101,8 +91,8 @@ class _Calls:
 
 
 class _Bounded:
-    def __init__(self, timeout: float, calls: _Calls) -> None:
-        self._timeout = timeout
+    def __init__(self, messages: BoundedMessages, calls: _Calls) -> None:
+        self._messages = messages
         self._calls = calls
 
     def handler(self, handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
@@ -138,32 +128,18 @@ class _Bounded:
         return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call has no message: send one.")
 
     async def _timely(self, messages: AsyncIterator[bytes], context: Any, decode: Any) -> AsyncIterator[Any]:
-        received = aiter(messages)
+        received: Any = aiter(messages)  # an async generator
         while True:
-            reading = asyncio.ensure_future(anext(received, None))
             try:
-                refusal = await self._wait(reading)
-            finally:
-                reading.cancel()  # no effect if it is done
-            if refusal is not None:
-                await context.abort(*refusal)
-            message = reading.result()
-            if message is None:
-                return
-            yield await _decoded(message, context, decode)
-
-    async def _wait(self, reading: "asyncio.Future[bytes | None]") -> _Refusal | None:
-        """Wait for a message. Return why the call must end, if it does not arrive."""
-        prompt = min(_PROMPT_SECONDS, self._timeout)
-        await asyncio.wait([reading], timeout=prompt)
-        if not reading.done():
-            if self._calls.slow.locked():
-                return grpc.StatusCode.RESOURCE_EXHAUSTED, f"No message arrived within {prompt:g} s, and others wait."
-            async with self._calls.slow:
-                await asyncio.wait([reading], timeout=self._timeout - prompt)
-        if not reading.done():
-            return grpc.StatusCode.DEADLINE_EXCEEDED, f"The client sent no message within {self._timeout:g} s."
-        return None
+                message = await self._messages.next(received, context.peer())
+            except MessageRefused as error:
+                refusal = error.refusal
+            else:
+                if message is None:
+                    return
+                yield await _decoded(message, context, decode)
+                continue
+            await context.abort(*refusal)  # not while the error is handled: it would keep the message
 
 
 @asynccontextmanager
@@ -176,10 +152,6 @@ async def _admitted(calls: _Calls, context: Any, kind: str) -> AsyncIterator[Non
 
 
 async def _decoded(message: bytes, context: Any, decode: Any) -> Any:
-    if len(message) > _MAX_MESSAGE_BYTES:
-        await context.abort(
-            grpc.StatusCode.INVALID_ARGUMENT, f"The message has more than {_MAX_MESSAGE_BYTES:,} bytes: send less."
-        )
     try:
         return decode(message)
     except DecodeError as error:
