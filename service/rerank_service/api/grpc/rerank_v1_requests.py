@@ -48,6 +48,9 @@ _PARSED_DOCUMENTS = 4
 document: braces, white space and escapes do not count for that."""
 _FIELD_CHARS = 20
 """About the length of a field in a JSON text or a Struct."""
+_INTEGERS = (-(2.0**63), 2.0**64)
+"""Whole numbers of a Struct from the first to below the second are integers. The others stay doubles, as in JSON: 1e308
+would be an integer of 309 digits."""
 _WINDOW_SCORES = {
     pb.WINDOW_SCORE_UNSPECIFIED: WindowScore.BEST,
     pb.WINDOW_SCORE_BEST: WindowScore.BEST,
@@ -170,7 +173,8 @@ class MessageReader(Reader):
 
 
 def _struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """Return the fields of a Struct, sorted by key. Whole numbers become integers: a Struct has doubles only."""
+    """Return the fields of a Struct, sorted by key. Whole numbers become integers, except huge ones: a Struct
+    has doubles only."""
     return {key: _value(struct.fields[key]) for key in sorted(struct.fields)}
 
 
@@ -182,7 +186,7 @@ def _value(value: struct_pb2.Value) -> Any:
             return [_value(item) for item in value.list_value.values]
         case "number_value":
             number = value.number_value
-            return int(number) if number.is_integer() else number
+            return int(number) if number.is_integer() and _INTEGERS[0] <= number < _INTEGERS[1] else number
         case "null_value" | None:
             return None
         case kind:

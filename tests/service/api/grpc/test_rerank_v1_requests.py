@@ -93,6 +93,21 @@ def test_length_counts_large_numbers(number: float) -> None:
     assert reader.length(struct).chars == pytest.approx(len(text), rel=0.05)
 
 
+@pytest.mark.parametrize("number", [1e308, -1e308, 2**64, -(2**63) - 2049, 2**63, -(2**63)])
+def test_large_numbers_have_the_text_of_json(number: float) -> None:
+    """They are no integers of hundreds of digits: one takes 11 bytes in a message."""
+    value = {"a": number, "list": [number]}
+    struct = pb.Document()
+    json_format.ParseDict(value, struct.object)
+    reader = MessageReader(pb.RerankRequest(), MAX_CHARS)
+    texts = [
+        reader.read(SentDocument(message, 0), "documents[0]").text
+        for message in (struct, pb.Document(json=json.dumps(value)))
+    ]
+    assert texts[0] == texts[1]
+    assert reader.length(struct).chars < 2 * 30
+
+
 @pytest.mark.parametrize(
     ("body", "rank_fields", "parsed"),
     [
