@@ -6,11 +6,13 @@
   5 ms.
 
 Rule: one step runs at each turn of the loop, and one call in a thread at a time, for all requests together. So the loop
-is as free beside many large requests as beside one.
+is as free beside many large requests as beside one. Very large requests of REST and gRPC are parsed one after another
+(`parsing_turn`).
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -19,6 +21,8 @@ T = TypeVar("T")
 
 MANY_ITEMS = 250
 """Number of documents or results from which a thread does the work. Below, it would cost more than it saves."""
+_TURN_BYTES = 1024 * 1024
+"""Size from which bodies and messages are parsed one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class _Turns:
 
     step: asyncio.Lock = field(default_factory=asyncio.Lock)
     thread: asyncio.Lock = field(default_factory=asyncio.Lock)
+    parsing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 _BACKGROUND: set[asyncio.Task[None]] = set()
@@ -56,6 +61,21 @@ def in_background(work: Generator[None, None, None]) -> None:
     task = asyncio.create_task(in_steps(work))
     _BACKGROUND.add(task)
     task.add_done_callback(_BACKGROUND.discard)
+
+
+@asynccontextmanager
+async def parsing_turn(size: int) -> AsyncIterator[None]:
+    """Parse a body or message of that many bytes during the block. One above 1 MiB waits for its turn, first in, first
+    out.
+
+    Values take up to 30 times the memory of their text. If 24 bodies of 10 MB were parsed at once, step by step, all of
+    them would be in memory (7 GB), and all would be late.
+    """
+    if size <= _TURN_BYTES:
+        yield
+        return
+    async with _turns().parsing:
+        yield
 
 
 async def in_thread(call: Callable[[], T], items: int) -> T:

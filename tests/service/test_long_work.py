@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from rerank_service.long_work import MANY_ITEMS, in_steps, in_thread
+from rerank_service.long_work import MANY_ITEMS, in_steps, in_thread, parsing_turn
 
 
 async def test_other_work_runs_between_two_steps() -> None:
@@ -67,3 +67,30 @@ async def test_thread_keeps_its_turn_when_its_caller_is_cancelled() -> None:
     release.set()
     await second
     assert order == ["first", "second"]
+
+
+async def test_very_large_bodies_take_turns() -> None:
+    """So at most one of them is in memory half parsed. A smaller one does not wait."""
+    order, end = list[str](), asyncio.Event()
+
+    async def parse(name: str, size: int) -> None:
+        async with parsing_turn(size):
+            order.append(name)
+            await end.wait()
+
+    tasks = [asyncio.create_task(parse(name, 10**7)) for name in ("first", "cancelled", "second")]
+    await _begun(order, 1)
+    small = asyncio.create_task(parse("small", 10**6))
+    await _begun(order, 2)
+    tasks[1].cancel()
+    await asyncio.wait([tasks[1]])
+    assert order == ["first", "small"]
+    end.set()
+    await asyncio.gather(tasks[0], tasks[2], small)
+    assert order == ["first", "small", "second"]
+
+
+async def _begun(order: list[str], count: int) -> None:
+    """Wait until so many bodies have their turn."""
+    while len(order) < count:
+        await asyncio.sleep(0)

@@ -28,7 +28,7 @@ from rerank_service.api.request_context import RequestContext, internal_error_me
 from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
 from rerank_service.errors import InvalidRequest, RequestError
-from rerank_service.long_work import in_steps
+from rerank_service.long_work import in_steps, parsing_turn
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 
@@ -212,15 +212,20 @@ async def _decoded(
 
 
 async def _parsed(message_class: type[Message], descriptor: Descriptor, data: bytes) -> Message:
-    try:
-        if len(data) > LARGE_BYTES:
-            return await in_steps(parsed_in_parts(message_class, data))
-        return message_class.FromString(data)
-    except DecodeError:
-        repaired = repair_message(data, descriptor)
-        if repaired is None:
-            raise
-    return message_class.FromString(repaired)
+    async with parsing_turn(len(data)):
+        try:
+            return await _read(message_class, data)
+        except DecodeError:
+            repaired = repair_message(data, descriptor)
+            if repaired is None:
+                raise
+        return await _read(message_class, repaired)
+
+
+async def _read(message_class: type[Message], data: bytes) -> Message:
+    if len(data) > LARGE_BYTES:
+        return await in_steps(parsed_in_parts(message_class, data))
+    return message_class.FromString(data)
 
 
 @asynccontextmanager

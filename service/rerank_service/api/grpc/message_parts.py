@@ -9,12 +9,16 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from rerank_service.errors import InvalidRequest
+
 In = TypeVar("In", bound=Message)
 
 LARGE_BYTES = 256 * 1024
 """Size from which a message is parsed in parts."""
 _PART_BYTES = 128 * 1024
 _PART_FIELDS = 2_000
+MAX_FIELDS = 1_000_000
+"""Maximum number of fields of a large message, such as its documents. More take gigabytes, and too long to free."""
 
 
 def parsed_in_parts(message_class: type[In], data: bytes, part_bytes: int = _PART_BYTES) -> Generator[None, None, In]:
@@ -22,9 +26,10 @@ def parsed_in_parts(message_class: type[In], data: bytes, part_bytes: int = _PAR
 
     Raises:
         DecodeError: the bytes are no such message.
+        InvalidRequest: it has more than 1,000,000 fields.
     """
     message = message_class()
-    start = end = fields = depth = 0
+    start = end = fields = before = depth = 0
     while start < len(data):
         while end < len(data) and (depth > 0 or (end - start < part_bytes and fields < _PART_FIELDS)):
             end, change = _end_of_field(data, end)
@@ -32,6 +37,11 @@ def parsed_in_parts(message_class: type[In], data: bytes, part_bytes: int = _PAR
             fields += 1
             if depth > 0 and fields % _PART_FIELDS == 0:
                 yield
+        before += fields
+        if before > MAX_FIELDS:
+            raise InvalidRequest(
+                f"The message has more than {MAX_FIELDS:,} fields: send fewer.", reason="too_many_members"
+            )
         message.MergeFromString(data[start:end])
         start, fields, depth = end, 0, 0
         yield

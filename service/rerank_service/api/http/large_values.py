@@ -4,9 +4,8 @@ Both hold the interpreter's lock, so a thread would not help. Freeing four milli
 collection visits each live container: 0.04 s for 10,000 objects that are nested 24 levels deep.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rerank_service.garbage import FullCollectionPause
@@ -14,8 +13,6 @@ from rerank_service.long_work import in_background
 
 _STEP_ITEMS = 5_000
 """Number of values freed in one step; it takes about 1 ms."""
-_TURN_BYTES = 1024 * 1024
-"""Size of a JSON text from which bodies are parsed one after another."""
 _MAX_IN_A_ROW = 100
 """Number of large bodies after which a full collection may run, even if others are live."""
 
@@ -27,7 +24,6 @@ class LargeBodies:
         self._live = 0
         self._in_a_row = 0
         self._full_collections = FullCollectionPause()
-        self._turn = asyncio.Lock()
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -39,19 +35,6 @@ class LargeBodies:
             self._live -= 1
             if not self._live:
                 self._resume()
-
-    @asynccontextmanager
-    async def turn(self, size: int) -> AsyncIterator[None]:
-        """Parse a body of that many bytes during the block. One above 1 MiB waits for its turn, first in, first out.
-
-        Values take up to 30 times the memory of their text. If 24 bodies of 10 MB were parsed at once, step by step,
-        all of them would be in memory (7 GB), and all would be late.
-        """
-        if size <= _TURN_BYTES:
-            yield
-            return
-        async with self._turn:
-            yield
 
     def free(self, body: Mapping[str, Any]) -> None:
         """Free a body that nobody uses any more, in steps."""

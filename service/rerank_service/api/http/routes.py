@@ -39,7 +39,7 @@ from rerank_service.errors import (
     Unauthenticated,
     UnsupportedCoding,
 )
-from rerank_service.long_work import in_thread
+from rerank_service.long_work import in_thread, parsing_turn
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
@@ -131,7 +131,7 @@ class RerankRoutes:
         if not is_large(raw):
             return await parse_body(raw)
         large.enter_context(self._large_bodies.live())
-        async with self._large_bodies.turn(len(raw)):
+        async with parsing_turn(len(raw)):
             body = await parse_body(raw)
         large.callback(self._large_bodies.free, body)
         return body

@@ -1,6 +1,7 @@
 """gRPC handlers over a real port: statuses, their details, API keys, deadlines and cancellation."""
 
 import asyncio
+from collections.abc import Generator
 from typing import Any
 
 import grpc
@@ -12,6 +13,8 @@ from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.api.auth import Keys, KnownKey, digest
+from rerank_service.api.grpc import handlers
+from rerank_service.api.grpc.message_parts import parsed_in_parts
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
 from support.grpc_calls import rich_status, until_idle
@@ -135,3 +138,24 @@ async def test_long_message_does_not_lose_the_status(edges: Served) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await edges.client.rerank("0", [pb.Document(json='{"a": "1"}')], **options)
         assert caught.value.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_large_messages_are_parsed_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many half parsed ones at once would take gigabytes. REST bodies take the same turns."""
+    parsing, most = 0, 0
+
+    def watched(message_class: type[pb.RerankRequest], data: bytes) -> Generator[None, None, pb.RerankRequest]:
+        nonlocal parsing, most
+        parsing += 1
+        most = max(most, parsing)
+        message = yield from parsed_in_parts(message_class, data)
+        parsing -= 1
+        return message
+
+    monkeypatch.setattr(handlers, "parsed_in_parts", watched)
+    message = pb.RerankRequest(documents=[pb.Document(text="x" * 1000)] * 2000)
+    data = message.SerializeToString()
+    descriptor = pb.RerankRequest.DESCRIPTOR
+    parsed = await asyncio.gather(*(handlers._parsed(pb.RerankRequest, descriptor, data) for _ in range(3)))
+    assert parsed == [message] * 3
+    assert most == 1

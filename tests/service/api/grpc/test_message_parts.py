@@ -1,5 +1,7 @@
 """Large messages, parsed in parts: the same message, or an error."""
 
+from collections import deque
+
 import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.grpc.message_parts import parsed_in_parts
+from rerank_service.errors import InvalidRequest
 
 
 def _parsed(data: bytes) -> pb.RerankRequest | None:
@@ -54,6 +57,14 @@ def test_number_of_fields_in_a_part_is_limited() -> None:
     message = pb.RerankRequest(documents=[pb.Document()] * 5_000)
     work = parsed_in_parts(pb.RerankRequest, message.SerializeToString())
     assert sum(1 for _ in work) == 3
+
+
+def test_number_of_fields_of_a_message_is_limited() -> None:
+    """Each takes far more memory than its two bytes."""
+    work = parsed_in_parts(pb.RerankRequest, b"\x1a\x00" * 1_000_001)
+    with pytest.raises(InvalidRequest, match="more than 1,000,000 fields"):
+        deque(work, maxlen=0)
+    deque(parsed_in_parts(pb.RerankRequest, b"\x1a\x00" * 1_000_000), maxlen=0)
 
 
 _START, _END, _OTHER_END = b"\xa3\x06", b"\xa4\x06", b"\xac\x06"

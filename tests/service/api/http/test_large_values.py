@@ -58,30 +58,3 @@ async def test_body_is_freed_after_its_request() -> None:
     del watched
     while gone() is not None:
         await asyncio.sleep(0)
-
-
-async def test_very_large_bodies_take_turns() -> None:
-    """So at most one of them is in memory half parsed. A smaller one does not wait."""
-    bodies, order, end = LargeBodies(), list[str](), asyncio.Event()
-
-    async def parse(name: str, size: int) -> None:
-        async with bodies.turn(size):
-            order.append(name)
-            await end.wait()
-
-    tasks = [asyncio.create_task(parse(name, 10**7)) for name in ("first", "cancelled", "second")]
-    await parsed(order, 1)
-    small = asyncio.create_task(parse("small", 10**6))
-    await parsed(order, 2)
-    tasks[1].cancel()
-    await asyncio.wait([tasks[1]])
-    assert order == ["first", "small"]
-    end.set()
-    await asyncio.gather(tasks[0], tasks[2], small)
-    assert order == ["first", "small", "second"]
-
-
-async def parsed(order: list[str], count: int) -> None:
-    """Wait until so many bodies have their turn."""
-    while len(order) < count:
-        await asyncio.sleep(0)
