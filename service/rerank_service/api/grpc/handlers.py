@@ -21,7 +21,7 @@ from rerank_service.api.grpc.aborted_calls import freed_at_abort
 from rerank_service.api.grpc.client_messages import ClientMessages, Context
 from rerank_service.api.grpc.compression import Compression
 from rerank_service.api.grpc.message_parts import LARGE_BYTES, parsed_in_parts
-from rerank_service.api.grpc.message_text import repair_message
+from rerank_service.api.grpc.message_text import repaired_in_steps
 from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
 from rerank_service.api.grpc.registered_methods import Handlers
 from rerank_service.api.request_context import RequestContext, internal_error_message
@@ -216,7 +216,7 @@ async def _parsed(message_class: type[Message], descriptor: Descriptor, data: by
         try:
             return await _read(message_class, data)
         except DecodeError:
-            repaired = repair_message(data, descriptor)
+            repaired = await in_steps(repaired_in_steps(data, descriptor))
             if repaired is None:
                 raise
         return await _read(message_class, repaired)

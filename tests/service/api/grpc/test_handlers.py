@@ -159,3 +159,21 @@ async def test_large_messages_are_parsed_one_after_another(monkeypatch: pytest.M
     parsed = await asyncio.gather(*(handlers._parsed(pb.RerankRequest, descriptor, data) for _ in range(3)))
     assert parsed == [message] * 3
     assert most == 1
+
+
+async def test_repaired_message_is_parsed_in_parts() -> None:
+    """Like the message as it came: neither blocks the event loop."""
+    message = pb.RerankRequest(query="\ufffd", documents=[pb.Document(text="x" * 1000)] * 2000)
+    damaged = message.SerializeToString().replace("\ufffd".encode(), b"\xed\xa0\xbd")
+    turns = 0
+
+    async def beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(beside())
+    assert await handlers._parsed(pb.RerankRequest, pb.RerankRequest.DESCRIPTOR, damaged) == message
+    counting.cancel()
+    assert turns >= len(damaged) // (256 * 1024) + len(damaged) // (128 * 1024)
