@@ -17,6 +17,7 @@ from rerank_service.api.grpc.observed_calls import unknown_method
 from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.reflection import add_reflection
 from rerank_service.api.grpc.registered_methods import ending_with, registered_server
+from rerank_service.api.grpc.running_calls import RunningCalls
 from rerank_service.api.request_observation import Observing
 
 LIVENESS = "live"
@@ -24,6 +25,8 @@ LIVENESS = "live"
 a draining pod. The empty name and the name of each service report readiness."""
 _MAX_MILLISECONDS = 2**31 - 1
 """Largest number of milliseconds in an argument of gRPC: 24 days. gRPC takes it as no limit."""
+_OTHERS_GRACE = 1.0
+"""Seconds for calls of other services when none of ours runs."""
 _MAX_PENDING_CALLS = 20_000
 """Above this number of pending calls, gRPC cancels new calls without a message. Its default is 1,000. Admission rejects
 requests much earlier, with a message. Strangers can fill it, because these calls wait before the server sees
@@ -34,7 +37,12 @@ class GrpcEdge:
     """The running server."""
 
     def __init__(
-        self, server: grpc.aio.Server, checks: HealthChecks, services: Sequence[str], options: GrpcOptions
+        self,
+        server: grpc.aio.Server,
+        checks: HealthChecks,
+        services: Sequence[str],
+        calls: RunningCalls,
+        options: GrpcOptions,
     ) -> None:
         """Listen on the addresses. `services` are the names whose health status reports the readiness of the server.
 
@@ -43,6 +51,7 @@ class GrpcEdge:
         """
         self._server = server
         self._checks = checks
+        self._calls = calls
         self._services = services
         self._models: set[str] = set()
         self.port, self.targets = bind(server, options)
@@ -50,11 +59,25 @@ class GrpcEdge:
     async def stop(self, grace: float) -> None:
         """Accept no new calls, and wait until running calls end. After `grace` seconds, cancel them.
 
+        Health watches, reflection and silent connections of strangers get at most a second more than our own services.
         A second call may shorten the grace period.
         """
         # gRPC may wait longer, for a client that does not read the end of its connection
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._server.stop(grace), grace + 1.0)
+            await asyncio.wait_for(self._stopped(grace), grace + 1.0)
+
+    async def _stopped(self, grace: float) -> None:
+        stopping = asyncio.ensure_future(self._server.stop(grace))
+        idle = asyncio.ensure_future(self._calls.ended())
+        try:
+            waiting: list[asyncio.Future[None]] = [stopping, idle]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                await self._server.stop(min(grace, _OTHERS_GRACE))
+            await stopping
+        finally:
+            stopping.cancel()
+            idle.cancel()
 
     async def set_ready(self, *, ready: bool, models: Mapping[str, bool] | None = None) -> None:
         """Set the readiness that health checks report: of the server, and of each model by its names and aliases."""
@@ -118,8 +141,9 @@ async def listening(
     hide_lines_caused_by_clients()
     observing = observing or Observing()
     server = registered_server(_channel_arguments(options), unknown_method(observing, keys))
+    calls = RunningCalls()
     for service in services:
-        handlers = service.handlers(keys, options.default_timeout, observing)
+        handlers = calls.counted(service.handlers(keys, options.default_timeout, observing))
         server.add_registered_method_handlers(service.descriptor.full_name, handlers)
     checks = HealthChecks()
     message_timeout = min(options.header_timeout, options.default_timeout)
@@ -128,7 +152,7 @@ async def listening(
     names = [service.descriptor.full_name for service in services]
     files = [*(service.descriptor.file for service in services), health_pb2.DESCRIPTOR]
     add_reflection(bounded, (*names, health.SERVICE_NAME), files)
-    edge = GrpcEdge(server, checks, names, options)
+    edge = GrpcEdge(server, checks, names, calls, options)
     await server.start()
     await edge.set_ready(ready=False)
     checks.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)

@@ -1,6 +1,9 @@
 """gRPC health checks and reflection, for all services."""
 
+import asyncio
+
 import grpc
+import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
@@ -9,6 +12,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.server import listening
 from support.limits import grpc_options
 from support.running import Served
+from support.tls import OWN_CONNECTION
 
 VERSIONS = ("v1", "v1alpha")
 """Versions of the reflection protocol, which have the same messages."""
@@ -97,3 +101,36 @@ async def test_server_starts_with_the_longest_connection_age() -> None:
     """gRPC takes milliseconds as an int32, which is less than the maximum of the setting."""
     async with listening((), Keys(), grpc_options(max_connection_age=365 * 24 * 60 * 60.0)) as edge:
         assert edge.port > 0
+
+
+async def test_watch_does_not_stretch_a_shutdown(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger needs no key for one. Rankings still have the whole grace period."""
+    shortened = asyncio.Event()
+    stop = edges.grpc._server.stop
+
+    async def watched(grace: float) -> None:
+        if grace <= 1.0:
+            shortened.set()
+        await stop(min(grace, 0.05) if grace <= 1.0 else grace)
+
+    monkeypatch.setattr(edges.grpc._server, "stop", watched)
+    async with grpc.aio.insecure_channel(edges.address, options=OWN_CONNECTION) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert await watch.read() is not grpc.aio.EOF
+        edges.core.score.hold()
+        ranking = asyncio.create_task(edges.client.rerank("0", ["1"]))
+        await edges.core.score.started()
+        stopping = asyncio.create_task(edges.grpc.stop(3600.0))
+        assert not await _ends_soon(stopping)
+        assert not shortened.is_set()
+        edges.core.score.release()
+        assert len((await ranking).results) == 1
+        await stopping
+        assert shortened.is_set()
+
+
+async def _ends_soon(task: "asyncio.Task[None]") -> bool:
+    """Return whether a task ends within many turns of the loop."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+    return task.done()
