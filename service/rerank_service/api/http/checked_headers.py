@@ -11,13 +11,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.http.dialects.contract import Exchange
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.limited_parser import MAX_HEADER_BYTES
 from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.routes import error_response
 from rerank_service.error_text import excerpt
 from rerank_service.errors import HeadersTooLarge, InvalidRequest
 from rerank_service.quantities import counted
 
-MAX_HEADER_BYTES = 64 * 1024
 _LINE_BYTES = 4
 """Bytes of a header beside its name and its value: colon, space and line break."""
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"

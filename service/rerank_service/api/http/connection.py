@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rerank_service.api.http.errors import error_body
 from rerank_service.api.http.json_parts import dump_json
+from rerank_service.api.http.limited_parser import LimitedParser
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.transport_cycles import below_tls, break_cycle
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
@@ -32,6 +33,8 @@ from rerank_service.errors import MalformedHttp
 
 _ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
 """The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""
+_READ_BYTES = 32 * 1024
+"""Size of one read without TLS. All of it is parsed in one turn of the event loop; asyncio would read 256 KiB."""
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
@@ -40,6 +43,7 @@ class LimitedConnection(H11Protocol):
 
     def __init__(self, limits: ConnectionLimits, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self.conn = LimitedParser()
         self._limits = limits
         self._request_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
@@ -51,6 +55,7 @@ class LimitedConnection(H11Protocol):
         transport.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
         limit_unread_time(transport, self._limits.progress_timeout)
         self._socket_transport = below_tls(transport)
+        self._socket_transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # asyncio has no setting for it
         self._start_request_timer(self._limits.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,6 +93,7 @@ class LimitedConnection(H11Protocol):
         """
         if self.conn.our_state is h11.SEND_BODY:
             self.cycle.keep_alive = False
+            self.flow.pause_reading()  # h11 would keep all further bytes
             return
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             if self.cycle is not None:  # the request may still run: it must not send a second response

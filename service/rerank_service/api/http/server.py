@@ -11,7 +11,6 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
-from rerank_service.api.http.checked_headers import MAX_HEADER_BYTES
 from rerank_service.api.http.counted_sockets import CountedListener
 from rerank_service.api.http.limited_server import LimitedServer
 from rerank_service.api.http.observed_app import ObservedApp
@@ -56,7 +55,6 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
         log_config=None,
         access_log=False,
         lifespan="off",
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,  # of headers that arrive in parts
         ws="none",  # a WebSocket would leave LimitedConnection and its limits, where a library for it is installed
         server_header=False,
         proxy_headers=False,  # api/client_address.py reads them, and trusts the proxies of the setting only

@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import h11
 import orjson
 import pytest
 import structlog
 import trustme
 
 from rerank_service.api.http.app import build_app
+from rerank_service.api.http.connection import LimitedConnection
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.server import RestEdge, listening
 from rerank_service.api.http.unread_bytes import unread_bytes
@@ -366,6 +368,44 @@ async def test_garbage_after_the_response_only_ends_the_connection(
         assert b"HTTP/1.1" not in await reader.read()
         writer.close()
     assert [record.levelname for record in caplog.records if record.exc_info] == []
+
+
+async def test_no_bytes_are_kept_after_garbage_beside_a_response(edges: Served) -> None:
+    """The client reads nothing, so the response lasts. The parser would keep all bytes that are sent until its end."""
+    async with _serving(edges) as edge:
+        with _small_window() as client:
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", edge.port))
+            opened: Any = edge._server.server_state.connections
+            while not opened:
+                await asyncio.sleep(0.01)
+            connection = next(iter(opened))
+            connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+            client.send(_PAGE[:-2] + b"transfer-encoding: chunked\r\n\r\n")
+            while not connection.flow.write_paused:
+                await asyncio.sleep(0.01)
+            client.send(b"no chunk\r\n")
+            while connection.conn.their_state is not h11.ERROR:
+                await asyncio.sleep(0.01)
+            assert not connection.transport.is_reading()
+
+
+async def test_request_with_many_small_chunks_is_ended_early(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """43,000 chunks in one write: few of them are parsed, and one read is small."""
+    reads: list[int] = []
+    received = LimitedConnection.data_received
+
+    def counted(connection: LimitedConnection, data: bytes) -> None:
+        reads.append(len(data))
+        received(connection, data)
+
+    monkeypatch.setattr(LimitedConnection, "data_received", counted)
+    head = b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with _serving(edges) as edge:
+        response = await _sent(edge, head + b"1\r\na\r\n" * 43_000 + b"0\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 400") or not response  # a reset can overtake it
+    assert max(reads) <= 32 * 1024
+    assert sum(reads) < 100_000
+    assert edges.core.idle()
 
 
 async def test_request_with_a_wrong_chunk_leaves_nothing_behind(edges: Served) -> None:

@@ -1,0 +1,41 @@
+"""h11's parser, with limits of what costs much more time than its bytes suggest."""
+
+from typing import Any
+
+import h11
+
+MAX_HEADER_BYTES = 64 * 1024
+"""Maximum size of a header. The parser knows it for headers that arrive in parts (checked_headers.py)."""
+_SMALL_CHUNKS = 1_000
+"""Number of chunks of any size. Each costs about 11 µs."""
+_CHUNK_BYTES = 8
+"""Average size from which on the number of chunks is not limited. Clients that send each token of JSON in a chunk have
+larger ones, since texts are tokens."""
+
+
+class LimitedParser(h11.Connection):
+    """The parser of a connection. A request above a limit is an error of h11, like bytes that are no HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEADER_BYTES)
+        self._chunks = 0
+        self._chunk_bytes = 0
+
+    def next_event(self) -> Any:
+        """Return the next event.
+
+        Raises:
+            h11.RemoteProtocolError: the bytes are no HTTP, or above a limit.
+        """
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._chunk_bytes = 0
+        elif isinstance(event, h11.Data):
+            self._count(event)
+        return event
+
+    def _count(self, part: h11.Data) -> None:
+        self._chunks += part.chunk_start
+        self._chunk_bytes += len(part.data)
+        if self._chunks > _SMALL_CHUNKS + self._chunk_bytes // _CHUNK_BYTES:
+            raise h11.RemoteProtocolError(f"its chunks have less than {_CHUNK_BYTES} bytes on average")

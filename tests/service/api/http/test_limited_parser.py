@@ -1,0 +1,59 @@
+"""Requests whose parts cost much more time than their bytes suggest."""
+
+from typing import Any
+
+import h11
+import pytest
+
+from rerank_service.api.http.limited_parser import LimitedParser
+
+_HEAD = b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _events(parser: LimitedParser, data: bytes) -> list[Any]:
+    """Return the events of some bytes, up to an error."""
+    parser.receive_data(data)
+    events: list[Any] = []
+    while not events or (events[-1] is not h11.NEED_DATA and not isinstance(events[-1], h11.EndOfMessage)):
+        try:
+            events.append(parser.next_event())
+        except h11.RemoteProtocolError as error:
+            return [*events, error]
+    return events
+
+
+def _chunked(size: int, count: int) -> bytes:
+    return (b"%x\r\n" % size + b"a" * size + b"\r\n") * count + b"0\r\n\r\n"
+
+
+def test_number_of_small_chunks_is_limited() -> None:
+    """43,000 of them fit into a body that is read before its key is checked, and each costs 11 µs."""
+    events = _events(LimitedParser(), _HEAD + _chunked(1, 43_000))
+    assert sum(isinstance(event, h11.Data) for event in events) == 1142
+    assert str(events[-1]) == "its chunks have less than 8 bytes on average"
+    assert events[-1].error_status_hint == 400
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 1000), (8, 8000), (60, 20_000)])
+def test_tokens_of_json_may_be_chunks(size: int, count: int) -> None:
+    """Some clients send each token at once."""
+    events = _events(LimitedParser(), _HEAD + _chunked(size, count))
+    assert isinstance(events[-1], h11.EndOfMessage)
+
+
+def test_one_chunk_may_arrive_in_small_parts() -> None:
+    """The client did not choose them."""
+    parser = LimitedParser()
+    _events(parser, _HEAD + b"%x\r\n" % 5000)
+    for _ in range(5000):
+        assert not isinstance(_events(parser, b"a")[-1], h11.RemoteProtocolError)
+
+
+def test_chunks_are_counted_for_each_request() -> None:
+    """A connection may have any number of requests with a few chunks."""
+    parser = LimitedParser()
+    for _ in range(3):
+        assert isinstance(_events(parser, _HEAD + _chunked(1, 900))[-1], h11.EndOfMessage)
+        for event in (h11.Response(status_code=200, headers=[("content-length", "0")]), h11.EndOfMessage()):
+            parser.send(event)
+        parser.start_next_cycle()
