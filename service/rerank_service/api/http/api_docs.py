@@ -7,20 +7,22 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
+from rerank_service.api.http.fixed_files import FixedFiles
 from rerank_service.api.http.openapi import TITLE
 
 DOCS = "/docs"
 _OAUTH2 = "/docs/oauth2-redirect"
 OPENAPI = "/openapi.json"
 _FILES = "/static-offline-docs"
+_SCRIPT, _STYLE, _ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"
 
 
 def docs_routes() -> list[BaseRoute]:
     """Return the routes of the page and of its files."""
-    return [Route(DOCS, _page), Route(_OAUTH2, _redirect), Mount(_FILES, StaticFiles(directory=_folder()))]
+    files = FixedFiles({name: (_folder() / name).read_bytes() for name in (_SCRIPT, _STYLE, _ICON)}, {})
+    return [Route(DOCS, _page), Route(_OAUTH2, _redirect), Route(f"{_FILES}/{{name:path}}", files.file)]
 
 
 async def _page(request: Request) -> Response:
@@ -40,9 +42,9 @@ def _swagger_ui(root: str) -> Response:
     return get_swagger_ui_html(
         openapi_url=f"{root}{OPENAPI}",
         title=f"{TITLE} - Swagger UI",
-        swagger_js_url=f"{root}{_FILES}/swagger-ui-bundle.js",
-        swagger_css_url=f"{root}{_FILES}/swagger-ui.css",
-        swagger_favicon_url=f"{root}{_FILES}/favicon.png",
+        swagger_js_url=f"{root}{_FILES}/{_SCRIPT}",
+        swagger_css_url=f"{root}{_FILES}/{_STYLE}",
+        swagger_favicon_url=f"{root}{_FILES}/{_ICON}",
         oauth2_redirect_url=_OAUTH2,
     )
 

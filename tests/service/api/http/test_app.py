@@ -1,5 +1,9 @@
 """The REST application over a real port: unknown routes and the OpenAPI page's assets."""
 
+import asyncio
+import os
+
+import anyio.to_thread
 import pytest
 
 from rerank_service.api.auth import Keys
@@ -34,6 +38,32 @@ async def test_openapi_page_needs_no_other_host(edges: Served) -> None:
     assert (await edges.http.get("/")).headers["location"] == "/docs"
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert (await edges.http.get(f"/static-offline-docs/{asset}")).status_code == 200
+
+
+async def test_path_below_the_assets_reaches_no_file(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger sends 30,000 components. To resolve them as a path of a file would take 0.3 s in a thread."""
+
+    def refused(*_: object, **__: object) -> None:
+        pytest.fail("the path reached a file or a thread")
+
+    monkeypatch.setattr(os.path, "realpath", refused)
+    monkeypatch.setattr(asyncio, "to_thread", refused)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", refused)
+    response = await edges.http.get("/static-offline-docs" + "/a" * 30_000)
+    assert response.status_code == 404
+
+
+async def test_assets_have_their_types_and_tags(edges: Served) -> None:
+    """A browser that has the version of a file gets no content."""
+    for asset, kind in (
+        ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+        ("swagger-ui.css", "text/css; charset=utf-8"),
+        ("favicon.png", "image/png"),
+    ):
+        file = await edges.http.get(f"/static-offline-docs/{asset}")
+        assert file.headers["content-type"] == kind
+        known = {"if-none-match": file.headers["etag"]}
+        assert (await edges.http.get(f"/static-offline-docs/{asset}", headers=known)).status_code == 304
 
 
 _LOOK_UPS = ["/v1/models", "/info", "/v1/cluster/auth", "/docs", "/openapi.json"]
