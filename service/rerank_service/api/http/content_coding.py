@@ -24,7 +24,10 @@ PIECE_BYTES = 64 * 1024
 """Size of a full piece of decompressed data, in bytes. A piece of brotli may be half as large again."""
 _MAX_CODINGS = 3
 _MAX_MEMBERS = 10_000
-"""Maximum number of members (gzip) or frames (zstd) in a body. Each costs about 20 µs, even if it is empty."""
+"""Maximum number of members (gzip) or frames (zstd) in all codings of a body. Each costs about 20 µs, even if it is
+empty."""
+_UNAUTHENTICATED_MEMBERS = 16
+"""Number of members that are read before the API key is checked."""
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 """Windows of at most 8 MiB, which RFC 9659 sets as the limit for HTTP: a decoder allocates the window."""
 
@@ -40,12 +43,29 @@ class Decoder(Protocol):
         """Decompress the next part of the data, piece by piece. Invalid data raises an error of the library."""
 
 
+class Members:
+    """Counts the members in all codings of a body."""
+
+    def __init__(self, check_key: Callable[[], object]) -> None:
+        """`check_key` raises an error if the request has no valid API key."""
+        self._check_key = check_key
+        self._count = 0
+
+    def add(self) -> None:
+        """Count one more. Too many of them raise an error."""
+        self._count += 1
+        if self._count == _UNAUTHENTICATED_MEMBERS + 1:
+            self._check_key()
+        if self._count > _MAX_MEMBERS:
+            raise zlib.error(f"more than {counted(_MAX_MEMBERS, 'member')}")
+
+
 class _Gzip:
     """Decoder for gzip with any number of members."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: Members) -> None:
         self._inflater: Any = None
-        self._members = 0
+        self._members = members
 
     @property
     def complete(self) -> bool:
@@ -56,23 +76,16 @@ class _Gzip:
         """Decompress the next part of the data."""
         while data:
             if self._inflater is None or self._inflater.eof:
-                self._members = _counted_member(self._members)
+                self._members.add()
                 self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
             yield from _inflated(self._inflater, data)
             data = self._inflater.unused_data
 
 
-def _counted_member(members: int) -> int:
-    """Return the number of members with the next one."""
-    if members == _MAX_MEMBERS:
-        raise zlib.error(f"more than {counted(_MAX_MEMBERS, 'member')}")
-    return members + 1
-
-
 class _Deflate:
     """Decoder for deflate. RFC 9110 requires zlib's header, which some senders leave out."""
 
-    def __init__(self) -> None:
+    def __init__(self, _members: Members) -> None:
         self._start = b""
         self._inflater: Any = None
 
@@ -107,7 +120,7 @@ def _inflated(inflater: Any, data: bytes) -> Iterator[bytes]:
 class _Brotli:
     """Decoder for br."""
 
-    def __init__(self) -> None:
+    def __init__(self, _members: Members) -> None:
         self._decompressor = brotli.Decompressor()
 
     @property
@@ -127,9 +140,9 @@ class _Brotli:
 class _Zstd:
     """Decoder for zstd with any number of frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: Members) -> None:
         self._decompressor: Any = None
-        self._frames = 0
+        self._members = members
 
     @property
     def complete(self) -> bool:
@@ -140,7 +153,7 @@ class _Zstd:
         """Decompress the next part of the data."""
         while data:
             if self._decompressor is None or self._decompressor.eof:
-                self._frames = _counted_member(self._frames)
+                self._members.add()
                 self._decompressor = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
             yield self._decompressor.decompress(data, PIECE_BYTES)
             while not (self._decompressor.needs_input or self._decompressor.eof):
@@ -148,7 +161,7 @@ class _Zstd:
             data = self._decompressor.unused_data if self._decompressor.eof else b""
 
 
-_DECODERS: dict[str, Callable[[], Decoder]] = {"gzip": _Gzip, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}
+_DECODERS: dict[str, Callable[[Members], Decoder]] = {"gzip": _Gzip, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}
 _ALIASES = {"x-gzip": "gzip"}
 ACCEPTED = ", ".join(_DECODERS)
 """The supported codings, as the value of the header `Accept-Encoding`."""
@@ -157,9 +170,10 @@ ACCEPTED = ", ".join(_DECODERS)
 class CodedBody:
     """Decompresses a body that has one coding, and reports invalid data."""
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, members: Members) -> None:
+        """`members` counts those of all codings of the body."""
         self._coding = coding
-        self._decoder = _DECODERS[coding]()
+        self._decoder = _DECODERS[coding](members)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """Decompress the next part of the body, piece by piece.

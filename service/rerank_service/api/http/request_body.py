@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, codings_of
+from rerank_service.api.http.content_coding import CONTENT_ENCODING, PIECE_BYTES, CodedBody, Members, codings_of
 from rerank_service.api.http.json_parts import parse_text
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES
 from rerank_service.errors import BodyTooLarge, BodyTooSlow, InvalidRequest
@@ -28,7 +28,8 @@ class BodyLimits:
     progress_timeout: float
     """Seconds in which at least 1 KiB must arrive, or the rest."""
     check_key: Callable[[], object]
-    """Raises Unauthenticated if the request has no valid API key. Called for a body of more than 64 KiB."""
+    """Raises Unauthenticated if the request has no valid API key. Called for a body of more than 64 KiB, or with many
+    members (content_coding.py)."""
 
     def check(self, size: int) -> None:
         """Check a number of bytes.
@@ -51,15 +52,16 @@ async def read_body(request: Request, limits: BodyLimits) -> bytearray:
     """Return the body, decompressed as `Content-Encoding` says.
 
     Raises:
-        Unauthenticated: the body is longer than 64 KiB, and the request has no valid key.
+        Unauthenticated: the body is longer than 64 KiB or has many members, and the request has no valid key.
         BodyTooLarge: the body exceeds a limit, as sent or decompressed.
         BodyTooSlow: the client sends less than 1 KiB in `progress_timeout` seconds.
         UnsupportedCoding: the server does not support a coding.
         InvalidRequest: the body is not data of its coding.
     """
     parts = _timely(request, limits.progress_timeout)
+    members = Members(limits.check_key)
     for coding in reversed(codings_of(request.headers.getlist(CONTENT_ENCODING))):
-        parts = _decompressed(parts, CodedBody(coding), limits)
+        parts = _decompressed(parts, CodedBody(coding, members), limits)
     body = bytearray()
     async for part in parts:
         body += part

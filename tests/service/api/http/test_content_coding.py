@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_service.api.http.content_coding import CodedBody, codings_of
+from rerank_service.api.http.content_coding import CodedBody, Members, codings_of
 from rerank_service.errors import InvalidRequest, UnsupportedCoding
 
 if sys.version_info >= (3, 14):
@@ -39,7 +39,7 @@ _COMPRESS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 def _decoded(coding: str, data: bytes, size: int) -> bytes:
-    coded = CodedBody(coding)
+    coded = CodedBody(coding, Members(lambda: None))
     out = b"".join(piece for start in range(0, len(data), size) for piece in coded.pieces(data[start : start + size]))
     coded.finish()
     return out
@@ -58,7 +58,7 @@ def test_data_may_come_in_parts(name: str, data: bytes, size: int) -> None:
 def test_pieces_are_small(name: str, length: int) -> None:
     """A bomb can be rejected before its data is in memory. No data is lost at the end of a piece."""
     coding, compress = _COMPRESS[name]
-    coded = CodedBody(coding)
+    coded = CodedBody(coding, Members(lambda: None))
     sizes = [len(piece) for piece in coded.pieces(compress(b"a" * length))]
     coded.finish()
     assert sum(sizes) == length

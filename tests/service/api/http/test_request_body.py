@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.request_body import BodyLimits, read_body
-from rerank_service.errors import InvalidRequest
+from rerank_service.errors import InvalidRequest, Unauthenticated
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, served
 
@@ -179,6 +179,29 @@ async def test_number_of_members_is_limited(coding: str, compress: Callable[[byt
     assert await read_body(request(10_000), limits) == b"{}"
     with pytest.raises(InvalidRequest, match="more than 10,000 members"):
         await read_body(request(10_001), limits)
+
+
+async def test_members_of_stacked_codings_are_counted_together() -> None:
+    """176 bytes unpack to 8,000 empty frames in each of two codings, and cost 0.25 s. More than 16 need a key."""
+    skipped = b"\x50\x2a\x4d\x18\0\0\0\0"
+
+    def request(frames: int) -> Request:
+        inner = zstd.compress(skipped * frames + zstd.compress(b"{}"))
+        content = gzip.compress(skipped * frames + inner)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content}
+
+        return Request({"type": "http", "headers": [(b"content-encoding", b"zstd, zstd, gzip")]}, receive)
+
+    def refuse() -> None:
+        raise Unauthenticated("no key")
+
+    assert await read_body(request(6), BodyLimits(MAX_MESSAGE_BYTES, 30.0, refuse)) == b"{}"
+    with pytest.raises(Unauthenticated):
+        await read_body(request(7), BodyLimits(MAX_MESSAGE_BYTES, 30.0, refuse))
+    with pytest.raises(InvalidRequest, match="more than 10,000 members"):
+        await read_body(request(8000), BodyLimits(MAX_MESSAGE_BYTES, 30.0, lambda: None))
 
 
 async def test_body_without_a_key_is_decompressed_to_64_kib_only(core: Running) -> None:
