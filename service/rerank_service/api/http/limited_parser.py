@@ -1,11 +1,16 @@
 """h11's parser, with limits of what costs much more time than its bytes suggest."""
 
+import re
+from http import HTTPStatus
 from typing import Any
 
 import h11
 
 MAX_HEADER_BYTES = 64 * 1024
 """Maximum size of a header. The parser knows it for headers that arrive in parts (checked_headers.py)."""
+_HEADER_LINES = 200
+"""Maximum number of lines of a header, and of trailers. Each costs 3 µs, and 64 KiB have 16,000 of them."""
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _SMALL_CHUNKS = 1_000
 """Number of chunks of any size. Each costs about 11 µs."""
 _CHUNK_BYTES = 8
@@ -27,12 +32,25 @@ class LimitedParser(h11.Connection):
         Raises:
             h11.RemoteProtocolError: the bytes are no HTTP, or above a limit.
         """
+        if self.their_state is h11.IDLE:
+            self._check_lines()
         event = super().next_event()
-        if isinstance(event, h11.Request):
+        if event is h11.NEED_DATA:
+            self._check_lines()  # without its end, this is a header, or the trailers of a body in chunks
+        elif isinstance(event, h11.Request):
             self._chunks = self._chunk_bytes = 0
         elif isinstance(event, h11.Data):
             self._count(event)
         return event
+
+    def _check_lines(self) -> None:
+        waiting = self.trailing_data[0]
+        if waiting.count(b"\n") > _HEADER_LINES:
+            end = _BLANK_LINE.search(waiting)
+            if waiting.count(b"\n", 0, end.start() + 1 if end else None) > _HEADER_LINES:
+                raise h11.RemoteProtocolError(
+                    f"more than {_HEADER_LINES} lines", error_status_hint=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                )
 
     def _count(self, part: h11.Data) -> None:
         self._chunks += part.chunk_start

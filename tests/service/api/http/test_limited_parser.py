@@ -57,3 +57,35 @@ def test_chunks_are_counted_for_each_request() -> None:
         for event in (h11.Response(status_code=200, headers=[("content-length", "0")]), h11.EndOfMessage()):
             parser.send(event)
         parser.start_next_cycle()
+
+
+_LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b""])
+def test_number_of_header_lines_is_limited(end: bytes) -> None:
+    """A header that arrives as a whole is not parsed first."""
+    (error,) = _events(LimitedParser(), _LIVE[:-2] + b"a:\r\n" * 15_000 + end)
+    assert isinstance(error, h11.RemoteProtocolError)
+    assert error.error_status_hint == 431
+
+
+@pytest.mark.parametrize("count", [198, 199])
+def test_header_of_200_lines_is_accepted(count: int) -> None:
+    """The request line is one of them."""
+    events = _events(LimitedParser(), _LIVE[:-2] + b"a:\r\n" * count + b"\r\n")
+    assert isinstance(events[0], h11.Request) is (count == 198)
+
+
+def test_number_of_trailers_is_limited() -> None:
+    """They wait in the parser until their end, like a header."""
+    parser = LimitedParser()
+    _events(parser, _HEAD)
+    error = _events(parser, b"0\r\n" + b"a:\r\n" * 201)[-1]
+    assert isinstance(error, h11.RemoteProtocolError)
+    assert error.error_status_hint == 431
+
+
+def test_lines_are_counted_for_each_request() -> None:
+    """Many requests may arrive at once."""
+    assert isinstance(_events(LimitedParser(), _LIVE * 1000)[-1], h11.EndOfMessage)
