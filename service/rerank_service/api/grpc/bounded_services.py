@@ -115,10 +115,11 @@ class _Bounded:
 
             return grpc.stream_stream_rpc_method_handler(watch, **coding)
 
-        async def stream(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
+        @freed_at_abort
+        async def stream(messages: AsyncIterator[bytes], context: Any) -> None:
             async with _admitted(self._calls, context, "stream"):
                 async for response in handler.stream_stream(self._timely(messages, context, decode), context):
-                    yield response
+                    await context.write(response)
 
         return grpc.stream_stream_rpc_method_handler(stream, **coding)
 
