@@ -16,7 +16,7 @@ class ConnectionSettings(SettingsGroup):
     headers, in seconds. A slower client is disconnected."""
     progress_timeout: PositiveSeconds = 30.0
     """Time in which at least 1 KiB of a REST body must arrive, or its rest, in seconds. A slower request gets status
-    408. A client that reads less than 1 KiB of its response in this time, or does not answer a gRPC ping, is
+    408. A client that reads less than 1 KiB or 1/20 of its response in this time, or does not answer a gRPC ping, is
     disconnected."""
     grpc_idle_timeout: PositiveSeconds = 300.0
     """Time without calls after which a gRPC connection is closed gracefully (GOAWAY), in seconds. The next call of the

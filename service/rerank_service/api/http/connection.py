@@ -6,7 +6,7 @@
 | sends a body slowly | the handler stops waiting (request_body.py) | 408 and close |
 | goes on with a body after the response | `progress_timeout` after the response | close |
 | sends no next request | `idle_timeout` (uvicorn) | close |
-| reads the response slowly | `progress_timeout` with less than 1 KiB taken | reset |
+| reads the response slowly | `progress_timeout` with less than 1 KiB or 1/20 of it taken | reset |
 | does not read a response that the kernel has | `progress_timeout`, also after a close | reset by the kernel |
 
 Bytes that are no valid HTTP get an error in JSON, like any other mistake, and the connection is closed.
@@ -35,6 +35,8 @@ _ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
 """The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""
 _READ_BYTES = 32 * 1024
 """Size of one read without TLS. All of it is parsed in one turn of the event loop; asyncio would read 256 KiB."""
+_PERIODS = 20
+"""Maximum number of `progress_timeout` in which a client reads a large response. It counts for no limit meanwhile."""
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
@@ -47,6 +49,7 @@ class LimitedConnection(H11Protocol):
         self._limits = limits
         self._request_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
+        self._read_progress = MIN_PROGRESS_BYTES
         self._socket_transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -125,6 +128,7 @@ class LimitedConnection(H11Protocol):
     def pause_writing(self) -> None:
         """Wait until the client reads."""
         super().pause_writing()
+        self._read_progress = max(MIN_PROGRESS_BYTES, unread_bytes(self.transport) // _PERIODS)
         self._start_read_timer()
 
     def resume_writing(self) -> None:
@@ -161,8 +165,8 @@ class LimitedConnection(H11Protocol):
         self._read_timer = self.loop.call_later(self._limits.progress_timeout, self._check_reader, left)
 
     def _check_reader(self, before: int) -> None:
-        """Reset the connection if the client has read less than 1 KiB since the timer started."""
-        if unread_bytes(self.transport) > before - MIN_PROGRESS_BYTES:
+        """Reset the connection if the client has read less than it must since the timer started."""
+        if unread_bytes(self.transport) > before - self._read_progress:
             self.transport.abort()
         else:
             self._start_read_timer()

@@ -18,7 +18,7 @@ class ConnectionLimits:
     header_timeout: float
     """Seconds for the TLS handshake, and for the headers of a request."""
     progress_timeout: float
-    """Seconds in which 1 KiB of a body must arrive, and in which a client must read 1 KiB of a response."""
+    """Seconds in which 1 KiB of a body must arrive, and in which a client must read 1 KiB or 1/20 of a response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

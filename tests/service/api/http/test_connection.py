@@ -199,6 +199,7 @@ async def test_bytes_that_the_kernel_sends_are_progress(edges: Served) -> None:
                 await asyncio.sleep(0.01)
             connection: Any = next(iter(opened))
             waiting, before = connection.transport.get_write_buffer_size(), unread_bytes(connection.transport)
+            connection._read_progress = MIN_PROGRESS_BYTES  # as for a response of up to 20 KiB
             while unread_bytes(connection.transport) > before - MIN_PROGRESS_BYTES:
                 await loop.sock_recv(client, 100)
             assert connection.transport.get_write_buffer_size() == waiting
@@ -206,6 +207,28 @@ async def test_bytes_that_the_kernel_sends_are_progress(edges: Served) -> None:
             assert not connection.transport.is_closing()
             connection._check_reader(unread_bytes(connection.transport) + MIN_PROGRESS_BYTES - 1)
             assert connection.transport.is_closing()
+
+
+@pytest.mark.parametrize(("unread", "required"), [(5_000, 1024), (5_000_000, 250_000)])
+async def test_large_response_is_read_in_20_periods(
+    edges: Served, monkeypatch: pytest.MonkeyPatch, unread: int, required: int
+) -> None:
+    """1 KiB in 30 s would keep a response of 5 MB for 40 hours, while it counts for no limit."""
+    left = unread
+    monkeypatch.setattr("rerank_service.api.http.connection.unread_bytes", lambda _transport: left)
+    async with _serving(edges) as edge:
+        writer = await _kept(edge)
+        connection: Any = next(iter(edge._server.server_state.connections))
+        connection.pause_writing()
+        left -= required
+        connection._read_timer.cancel()
+        connection._check_reader(unread)
+        assert not connection.transport.is_closing()
+        left -= required - 1
+        connection._read_timer.cancel()
+        connection._check_reader(unread - required)
+        assert connection.transport.is_closing()
+        writer.close()
 
 
 async def _ask_forever(writer: asyncio.StreamWriter) -> None:
