@@ -50,13 +50,24 @@ def _same(one: Ranking, other: Ranking) -> bool:
     return indexes == [index for index, _ in other] and scores == pytest.approx([score for _, score in other], abs=1e-5)
 
 
+_KEEP_COPIED = """button => {
+  window.copied = new Promise(resolve => {
+    const look = () => button.textContent === "Copied" && resolve();
+    new MutationObserver(look).observe(button, {childList: true, characterData: true, subtree: true});
+  });
+}"""
+"""A promise that the button shows Copied: it does so for 1.5 s, in which a busy machine may not look."""
+
+
 async def _copied(page: Page, tab: str, grpc: str = "") -> str:
     """Copy a form of the call by the button. Return the content of the clipboard."""
     await code(page, tab)
     if grpc:
         await page.fill("#grpc-address", grpc)
-    await page.click("#code button:text-is('Copy')")
-    await page.wait_for_selector("#code button:text-is('Copied')")
+    button = page.locator("#code button:text-is('Copy')")
+    await button.evaluate(_KEEP_COPIED)
+    await button.click()
+    await page.evaluate("copied")
     return str(await page.evaluate("navigator.clipboard.readText()"))
 
 
