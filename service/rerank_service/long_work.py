@@ -11,8 +11,8 @@ is as free beside many large requests as beside one. Very large requests of REST
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -63,19 +63,14 @@ def in_background(work: Generator[None, None, None]) -> None:
     task.add_done_callback(_BACKGROUND.discard)
 
 
-@asynccontextmanager
-async def parsing_turn(size: int) -> AsyncIterator[None]:
-    """Parse a body or message of that many bytes during the block. One above 1 MiB waits for its turn, first in, first
-    out.
+def parsing_turn(size: int) -> AbstractAsyncContextManager[None]:
+    """Return a block in which a body or message of that many bytes is parsed. One above 1 MiB waits for its turn, first
+    in, first out.
 
     Values take up to 30 times the memory of their text. If 24 bodies of 10 MB were parsed at once, step by step, all of
     them would be in memory (7 GB), and all would be late.
     """
-    if size <= _TURN_BYTES:
-        yield
-        return
-    async with _turns().parsing:
-        yield
+    return nullcontext() if size <= _TURN_BYTES else _turns().parsing
 
 
 async def in_thread(call: Callable[[], T], items: int) -> T:

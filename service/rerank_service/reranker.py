@@ -29,7 +29,7 @@ from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
 from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.admissions import Admissions
-from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.caller import ANYBODY, Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
 from rerank_service.scheduling.live_tickets import Ticket
@@ -42,8 +42,6 @@ T = TypeVar("T")
 _SORTED_PER_ITEM = 100
 """Documents that are sorted in the time of one item of `in_thread`. Up to 25,000 are sorted on the event loop, in
 a few milliseconds: a thread would wait for those of other requests."""
-ANYBODY = Caller()
-"""The caller of requests without an API key."""
 
 
 class Reranker:

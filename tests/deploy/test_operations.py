@@ -83,7 +83,7 @@ def test_seconds_are_those_of_the_manifests() -> None:
 
 
 def test_alerts_name_the_reason_that_the_message_of_an_error_gives() -> None:
-    """What helps depends on it: a request that is late alone gets no faster by more replicas."""
+    """The next step depends on it: a request that is late alone gets no faster by more replicas."""
     overloaded, unavailable = (_section(f"### {alert}") for alert in ("RerankOverloaded", "RerankUnavailable"))
     messages = inspect.getsource(admission)
     for section, quoted in ((overloaded, "would miss its deadline by"), (unavailable, "even on its own")):

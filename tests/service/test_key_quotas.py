@@ -137,14 +137,19 @@ async def test_rejected_and_failed_requests_are_charged_for_what_ran(small_model
         assert _left(caller) == TOKENS - 5
 
 
-async def test_cancelled_request_is_charged_for_what_ran(core: Running) -> None:
-    """Here nothing."""
-    caller = _caller()
+async def _cancel_in_a_batch(core: Running, caller: Caller) -> None:
+    """Cancel a request whose batch the test holds, and hold it further."""
     core.score.hold()
     request = asyncio.create_task(_rank(core, caller, "1", "2"))
     await core.score.started()
     request.cancel()
     await asyncio.wait([request])
+
+
+async def test_cancelled_request_is_charged_for_what_ran(core: Running) -> None:
+    """Here nothing."""
+    caller = _caller()
+    await _cancel_in_a_batch(core, caller)
     assert _left(caller) == TOKENS
     core.score.release()
 
@@ -153,11 +158,7 @@ async def test_cancelled_request_is_charged_for_a_batch_that_runs_on(core: Runni
     """OpenVINO does not stop one. With the scores in the cache, the same request would be free."""
     caller = _caller()
     core.score.run_on()
-    core.score.hold()
-    request = asyncio.create_task(_rank(core, caller, "1", "2"))
-    await core.score.started()
-    request.cancel()
-    await asyncio.wait([request])
+    await _cancel_in_a_batch(core, caller)
     assert _left(caller) == TOKENS
     core.score.release()
     await core.rank("0", "3")  # its logits come later

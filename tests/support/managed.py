@@ -27,11 +27,11 @@ from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import Names, ServedModel
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.request import RerankRequest
-from rerank_service.reranker import ANYBODY, Reranker
+from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch
-from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.caller import ANYBODY, Caller
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.lane_pool import LanePools
@@ -190,6 +190,12 @@ class ManagedServer:
     def states(self) -> dict[str, str]:
         """Return the state of each model."""
         return {status.name: status.state.value for status in self.manager.statuses()}
+
+    async def until(self, state: str, model: str) -> None:
+        """Wait until a model has a state."""
+        async with asyncio.timeout(10):
+            while self.states().get(model) != state:
+                await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from rerank_service.errors import Unauthenticated
-from rerank_service.reranker import ANYBODY
-from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.caller import ANYBODY, Caller
 from rerank_service.scheduling.quota import KeyLimits, Quota
 
 _KEY_HEADERS = ("x-api-key", "api-key", "x-amz-security-token")

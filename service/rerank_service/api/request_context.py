@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from rerank_service.reranker import ANYBODY
-from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.caller import ANYBODY, Caller
 from rerank_service.scheduling.deadline import Deadline
 
 

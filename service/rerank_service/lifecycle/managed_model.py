@@ -17,7 +17,7 @@ UNLOADING = "unloading"
 
 
 class Change(Enum):
-    """What has changed about a model in the files of the server."""
+    """The kinds of changes of a model in the files of the server."""
 
     ENTRY = "entry"
     FILES = "files"
@@ -63,7 +63,7 @@ class ManagedModel:
     lanes: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     """Tasks of the versions that are loaded: the one that serves, and earlier ones with live requests."""
     wanted_retry_at: float = field(init=False, default=0.0)
-    """Time on the event loop's clock before which requests do not load `wanted` again. 0: its load has not failed."""
+    """Time on the event loop's clock before which requests do not load `wanted` again. 0: there was no failure."""
     entry_retry_at: float = field(init=False, default=0.0)
     """The same for `entry`."""
     has_served: bool = field(init=False, default=False)
@@ -76,7 +76,7 @@ class ManagedModel:
         self.wanted = self.entry
 
     def want(self, entry: ModelEntry) -> None:
-        """Want another entry from now on. If it is another version, its load has not failed."""
+        """Want another entry from now on. The failure of another version does not count for it."""
         if entry.version != self.wanted.version:
             self.wanted_retry_at = 0.0
         self.wanted = entry

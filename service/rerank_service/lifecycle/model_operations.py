@@ -93,7 +93,7 @@ class ModelOperations:
 
     def load_for_request(self, managed: ManagedModel) -> asyncio.Future[None]:
         """Load an on-demand model because of a request, or join the operation that is running. Return a future that is
-        done when the operation has ended. What is wanted stays so.
+        done when the operation has ended. The wanted entry stays.
 
         Raises:
             NotReady: the last load failed some seconds ago, or the server accepts no more requests.

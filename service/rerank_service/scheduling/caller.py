@@ -37,3 +37,7 @@ class Caller:
         names = tuple(names)
         if not self.may_use(names):
             raise ModelNotAllowed(f"the API key may not use model {names[0]!r}: use {' or '.join(sorted(self.models))}")
+
+
+ANYBODY = Caller()
+"""The caller of requests without an API key."""

@@ -1,4 +1,4 @@
-"""What the scores of a running server depend on: its model and its engine."""
+"""The model and the engine of a running server, on which its scores depend."""
 
 from rerank.v1 import rerank_pb2 as pb
 

@@ -113,9 +113,7 @@ async def test_a_request_while_models_before_it_change(store: FakeStore) -> None
         change = asyncio.create_task(server.manager.change_catalog(before, after))
         await store.loading(2)
         request = asyncio.create_task(server.rank("late"))
-        async with asyncio.timeout(10):
-            while server.states()["late"] != "loading":
-                await asyncio.sleep(0)
+        await server.until("loading", "late")
         store.release()
         assert await request == 2
         assert await change == []
@@ -214,9 +212,7 @@ async def test_a_shorter_time_until_unload_holds_after_a_failed_load(store: Fake
     async with managed(store, before) as server:
         assert await server.rank("late") == 1
         assert await server.manager.change_catalog((before,), (after,)) == [before.name]
-        async with asyncio.timeout(10):
-            while server.states()["late"] != "unloaded":
-                await asyncio.sleep(0.005)
+        await server.until("unloaded", "late")
 
 
 async def test_a_changed_weight_of_a_model_whose_new_files_do_not_load(store: FakeStore) -> None:

@@ -49,9 +49,7 @@ async def test_a_request_that_loads_a_broken_model_during_the_start(store: FakeS
             start = asyncio.create_task(server.manager.start((entry("a"), entry("b"), entry("late", on_demand=True))))
             await store.loading(1)
             request = asyncio.create_task(server.rank("late"))
-            async with asyncio.timeout(10):
-                while server.states()["late"] != "loading":
-                    await asyncio.sleep(0)
+            await server.until("loading", "late")
             store.release()
             await start
             with pytest.raises(NotReady, match="log of the server has the reason"):
@@ -245,9 +243,7 @@ async def test_a_shorter_time_until_unload_holds_at_once(store: FakeStore) -> No
     async with managed(store, before) as server:
         assert await server.rank("late") == 1
         await server.manager.change_catalog((before,), (after,))
-        async with asyncio.timeout(10):
-            while server.states()["late"] != "unloaded":
-                await asyncio.sleep(0.005)
+        await server.until("unloaded", "late")
 
 
 async def test_an_idle_model_is_unloaded(store: FakeStore) -> None:
@@ -255,9 +251,7 @@ async def test_an_idle_model_is_unloaded(store: FakeStore) -> None:
     async with managed(store, entry("late", on_demand=True, unload_after=0.02)) as server:
         for loads in (1, 2):
             assert await server.rank("late") == 1
-            async with asyncio.timeout(10):
-                while server.states()["late"] != "unloaded":
-                    await asyncio.sleep(0.005)
+            await server.until("unloaded", "late")
             assert server.registry.find("late").work.totals().batches == loads
         assert server.manager.statuses()[0].reason == "no request in 0.02 s"
         assert store.loads == ["late", "late"]
@@ -287,9 +281,7 @@ async def test_a_load_waits_for_the_memory_of_a_removed_model(store: FakeStore) 
         accepted = asyncio.create_task(server.rank("old"))
         await score.started()
         change = asyncio.create_task(server.manager.change_catalog((a, old), (a, new)))
-        async with asyncio.timeout(10):
-            while server.states().get("new") != "loading":
-                await asyncio.sleep(0)
+        await server.until("loading", "new")
         score.release()
         del score
         store.scores.clear()

@@ -1,8 +1,8 @@
 """Messages of calls that need no API key: small, in time, and few at once.
 
 gRPC inflates a compressed message, up to `--max-message-bytes`, before Python sees its size. It does so when the call
-asks for the message, so the number of calls that ask bounds the memory. Connections take turns, and a call whose
-message has not arrived makes room for one that waits. So an ordinary health check is answered beside a flood.
+asks for the message, so the number of calls that ask bounds the memory. Connections take turns, and a call that waits
+for its message makes room for another one. So an ordinary health check is answered beside a flood.
 
 | what | limit | then |
 |---|---|---|

@@ -12,7 +12,7 @@ _MAX_AGE = 600
 """Seconds for which a browser keeps the response to a preflight request."""
 _ALLOWED = "access-control-allow-headers"
 _NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]{0,1024}")
-"""Names of headers (tokens of RFC 9110), separated by commas: what a response to a preflight request repeats."""
+"""Names of headers (tokens of RFC 9110), separated by commas: a response to a preflight request repeats them."""
 EXPOSED_HEADERS = (
     "x-request-id",
     "retry-after",

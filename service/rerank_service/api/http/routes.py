@@ -43,8 +43,8 @@ from rerank_service.long_work import in_thread, parsing_turn
 from rerank_service.models.registry import Registry
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.ranking import Ranking
-from rerank_service.reranker import ANYBODY, Reranker
-from rerank_service.scheduling.caller import Caller
+from rerank_service.reranker import Reranker
+from rerank_service.scheduling.caller import ANYBODY, Caller
 from rerank_service.scheduling.deadline import Deadline
 
 _log = structlog.get_logger()

@@ -52,7 +52,7 @@ class ModelEntry:
 
     @property
     def version(self) -> tuple[object, ...]:
-        """Everything that decides what a load returns, except the files in the folder."""
+        """All values on which the result of a load depends, except the files in the folder."""
         return self.folder, self.digest, self.provider, self.precision, self.lanes
 
     @property
