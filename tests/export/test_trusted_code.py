@@ -30,8 +30,10 @@ class OwnForSequenceClassification(BertForSequenceClassification):
 
 
 @pytest.fixture
-def own(sources: Callable[[str], Path], tmp_path: Path) -> Path:
-    """The folder of a BERT with its own class, which neither transformers nor optimum knows."""
+def own(sources: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a BERT with its own class, which neither transformers nor optimum knows. Its code writes a file into
+    the working directory, so that is a temporary one."""
+    monkeypatch.chdir(tmp_path)
     folder = shutil.copytree(sources("bert"), tmp_path / "own")
     (folder / "own.py").write_text(CODE)
     name = "OwnForSequenceClassification"
@@ -44,9 +46,8 @@ def own(sources: Callable[[str], Path], tmp_path: Path) -> Path:
     return folder
 
 
-def test_code_is_not_run_by_default(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_not_run_by_default(own: Path, tmp_path: Path) -> None:
     """The message names the option."""
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(ExportFailed, match=r"contains its own code .* --trust-remote-code"):
         export(ExportRequest(str(own), tmp_path / "out"))
     assert not (tmp_path / "ran").exists()
