@@ -31,8 +31,8 @@ class OwnForSequenceClassification(BertForSequenceClassification):
 
 @pytest.fixture
 def own(sources: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a BERT with its own class, which neither transformers nor optimum knows. Its code writes a file into
-    the working directory, so that is a temporary one."""
+    """The folder of a BERT with its own class, which neither transformers nor optimum knows. Its code writes a file
+    into the working directory, so that is a temporary one."""
     monkeypatch.chdir(tmp_path)
     folder = shutil.copytree(sources("bert"), tmp_path / "own")
     (folder / "own.py").write_text(CODE)
