@@ -16,11 +16,11 @@ from rerank_service.encoding.pair_layout import Layout, template_layout, token_i
 from rerank_service.encoding.pair_limits import PairLimits
 from rerank_service.encoding.piece_reading import PieceReader, piece_chars
 from rerank_service.encoding.reading_plan import ReadingPlan
+from rerank_service.encoding.shared_tokenizers import shared_tokenizer
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.text_length import is_dense
 from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.encoding.token_rate import TokenRates
-from rerank_service.encoding.tokenizer_file import load_tokenizer
 from rerank_service.encoding.windows import window_spans
 from rerank_service.errors import BundleInvalid
 from rerank_service.quantities import counted
@@ -61,9 +61,7 @@ class PairTokenizer:
             BundleInvalid: the file is not a tokenizer, its layout is not query, document, or the template leaves no
                 room for query and document.
         """
-        self._tokenizer = load_tokenizer(path)
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = shared_tokenizer(path)
         self._layout = _layout(self._tokenizer, template, path)
         if self._layout.size >= max_tokens - 1:
             raise BundleInvalid(

@@ -11,22 +11,41 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.rust_panics import panics_as_errors
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
+def read_tokenizer_file(path: Path) -> bytes:
+    """Return the content of a tokenizer.json.
+
+    Raises:
+        BundleInvalid: the file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _invalid(path, error) from error
+
+
+def load_tokenizer(path: Path, content: bytes | None = None) -> Tokenizer:
     """Return the tokenizer in a file, in the format of the Hugging Face library `tokenizers`.
+
+    `content` is that of the file, for a caller that has read it.
 
     Raises:
         BundleInvalid: the file is missing, or is not a tokenizer, or is damaged.
     """
+    content = read_tokenizer_file(path) if content is None else content
     try:
         with panics_as_errors():
-            tokenizer = Tokenizer.from_file(str(path))
+            tokenizer = Tokenizer.from_buffer(content)
             _check_special_tokens(tokenizer)
             tokenizer.encode("a", "b")
     except Exception as error:
-        raise BundleInvalid(
-            f"{path} is not a tokenizer, or is damaged ({excerpt(one_line(error))}): download or export it again"
-        ) from error
+        raise _invalid(path, error) from error
     return tokenizer
+
+
+def _invalid(path: Path, error: Exception) -> BundleInvalid:
+    return BundleInvalid(
+        f"{path} is not a tokenizer, or is damaged ({excerpt(one_line(error))}): download or export it again"
+    )
 
 
 def _check_special_tokens(tokenizer: Tokenizer) -> None:
