@@ -24,12 +24,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rerank_service.api.http.errors import error_body
 from rerank_service.api.http.json_parts import dump_json
-from rerank_service.api.http.limited_parser import LimitedParser
+from rerank_service.api.http.limited_parser import MAX_HEADER_BYTES, MAX_HEADER_LINES, LimitedParser
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.transport_cycles import below_tls, break_cycle
 from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
 from rerank_service.error_text import excerpt
 from rerank_service.errors import MalformedHttp
+from rerank_service.quantities import counted
 
 _ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
 """The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""
@@ -179,9 +180,11 @@ class LimitedConnection(H11Protocol):
 
 def _malformed(error: BaseException | None) -> MalformedHttp:
     """Return the error for bytes that h11 rejects."""
-    too_large = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == _TOO_LARGE
-    reason = "its header is too large" if too_large else excerpt(_ECHO.sub("", str(error)))
-    return MalformedHttp(
-        f"This is not a valid HTTP request: {reason}. Send HTTP/1.1.",
-        status=_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST,
-    )
+    if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == _TOO_LARGE:
+        return MalformedHttp(
+            f"The path and the headers have more than {counted(MAX_HEADER_BYTES, 'byte')} or "
+            f"{counted(MAX_HEADER_LINES, 'line')}: send fewer or shorter ones.",
+            status=_TOO_LARGE,
+        )
+    reason = excerpt(_ECHO.sub("", str(error)))
+    return MalformedHttp(f"This is not a valid HTTP request: {reason}. Send HTTP/1.1.", status=HTTPStatus.BAD_REQUEST)

@@ -8,7 +8,7 @@ import h11
 
 MAX_HEADER_BYTES = 64 * 1024
 """Maximum size of a header. The parser knows it for headers that arrive in parts (checked_headers.py)."""
-_HEADER_LINES = 200
+MAX_HEADER_LINES = 200
 """Maximum number of lines of a header, and of trailers. Each costs 3 µs, and 64 KiB have 16,000 of them."""
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _SMALL_CHUNKS = 1_000
@@ -45,11 +45,11 @@ class LimitedParser(h11.Connection):
 
     def _check_lines(self) -> None:
         waiting = self.trailing_data[0]
-        if waiting.count(b"\n") > _HEADER_LINES:
+        if waiting.count(b"\n") > MAX_HEADER_LINES:
             end = _BLANK_LINE.search(waiting)
-            if waiting.count(b"\n", 0, end.start() + 1 if end else None) > _HEADER_LINES:
+            if waiting.count(b"\n", 0, end.start() + 1 if end else None) > MAX_HEADER_LINES:
                 raise h11.RemoteProtocolError(
-                    f"more than {_HEADER_LINES} lines", error_status_hint=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                    f"more than {MAX_HEADER_LINES} lines", error_status_hint=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 )
 
     def _count(self, part: h11.Data) -> None:

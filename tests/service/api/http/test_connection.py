@@ -347,35 +347,44 @@ async def test_slow_header_over_tls_is_ended(edges: Served, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "reason"),
+    ("content", "reason"),
     [
-        (b"GET / HTTP/9\r\n\r\n", 400, "illegal request line"),
-        (b"GET / HTTP/1.1\r\n\r\n", 400, "Missing mandatory Host: header"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\nx-api-key : secret\r\n\r\n", 400, "illegal header line"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\nx-api-key: sec\0ret\r\n\r\n", 400, "illegal header line"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400, "illegal request line"),
-        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400, "bad Content-Length"),
+        (b"GET / HTTP/9\r\n\r\n", "illegal request line"),
+        (b"GET / HTTP/1.1\r\n\r\n", "Missing mandatory Host: header"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx-api-key : secret\r\n\r\n", "illegal header line"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx-api-key: sec\0ret\r\n\r\n", "illegal header line"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", "illegal request line"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", "bad Content-Length"),
         (
             b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
-            400,
             "illegal chunk header",
         ),
-        (b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000, 431, "its header is too large"),
     ],
-    ids=["version", "no host", "header name", "header value", "TLS", "content-length", "chunk", "large header"],
+    ids=["version", "no host", "header name", "header value", "TLS", "content-length", "chunk"],
 )
-async def test_bytes_that_are_no_http_get_an_error_in_json(
-    edges: Served, content: bytes, status: int, reason: str
-) -> None:
+async def test_bytes_that_are_no_http_get_an_error_in_json(edges: Served, content: bytes, reason: str) -> None:
     """Clients parse it like any other error. It does not repeat the bytes, which may be a secret."""
+    message = await _error_message(edges, content, 400)
+    assert message == f"This is not a valid HTTP request: {reason}. Send HTTP/1.1."
+
+
+@pytest.mark.parametrize("header", [b"x: " + b"a" * 100_000, b"x:\r\n" * 300], ids=["bytes", "lines"])
+async def test_a_header_that_is_too_large_is_an_error_with_both_limits(edges: Served, header: bytes) -> None:
+    """The bytes are HTTP, so the error does not say that they are not."""
+    message = await _error_message(edges, b"GET / HTTP/1.1\r\n" + header, 431)
+    assert message == "The path and the headers have more than 65,536 bytes or 200 lines: send fewer or shorter ones."
+
+
+async def _error_message(edges: Served, content: bytes, status: int) -> str:
+    """Send bytes, and return the message of the error with which the server closes the connection."""
     async with _serving(edges) as edge:
         response = await _sent(edge, content)
     head, _, body = response.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d" % status)
     assert b"\r\nconnection: close" in head
     error = orjson.loads(body)
-    assert error["message"] == f"This is not a valid HTTP request: {reason}. Send HTTP/1.1."
     assert error["error"]["code"] == "malformed_http"
+    return str(error["message"])
 
 
 async def test_garbage_after_the_response_only_ends_the_connection(
