@@ -37,8 +37,8 @@ async def half_header(target: Target, count: int, held: ExitStack) -> str:
 
 
 async def many_headers(target: Target, count: int, held: ExitStack) -> str:
-    """Send 15,000 short headers without their end."""
-    return await _connections(target, count, held, _GET[:-2] % b"/" + b"a:\r\n" * 15_000)
+    """Send nearly as many short headers as are accepted, without their end."""
+    return await _connections(target, count, held, _GET[:-2] % b"/" + b"a:\r\n" * 190)
 
 
 async def long_header(target: Target, count: int, held: ExitStack) -> str:
@@ -189,7 +189,7 @@ ATTACKS = (
     Attack(title="REST: idle connection", unit="connection", count=500, run=idle),
     Attack(title="REST: connection that sends nothing", unit="connection", count=5, run=silent),
     Attack(title="REST: 60 KB of a header, no end", unit="connection", count=200, run=half_header),
-    Attack(title="REST: 15,000 short headers, no end", unit="connection", count=100, run=many_headers),
+    Attack(title="REST: 190 short headers, no end", unit="connection", count=100, run=many_headers),
     Attack(title="REST: header above 64 KiB", unit="request", count=1, run=long_header),
     Attack(title="REST: 60 KB of a body, no end", unit="connection", count=200, run=half_body),
     Attack(title="REST: request without a key", unit="request", count=500, run=no_key),
