@@ -337,16 +337,16 @@ def test_values_that_settings_fix_are_not_kept(small_model: Bundle, tmp_path: Pa
     assert options.lanes_on(CPU_FP32, stored) == usable_cores()
 
 
-def _fail_int8(patch: pytest.MonkeyPatch, fails: Callable[[Batch], bool]) -> None:
-    """Make int8 far faster than fp32, which scores each batch many times, and fail on some batches."""
+def _fail(patch: pytest.MonkeyPatch, engine: Engine, fails: Callable[[Batch], bool]) -> None:
+    """Make int8 far faster than fp32, which scores each batch many times, and an engine fail on some batches."""
     score = CrossEncoder.score
 
     def patched(encoder: CrossEncoder, batch: Batch) -> NDArray[np.float32]:
+        if encoder.engine == engine and fails(batch):
+            raise RuntimeError("no kernel")
         if encoder.engine == CPU_FP32:
             for _ in range(20):
                 score(encoder, batch)
-        elif fails(batch):
-            raise RuntimeError("no kernel")
         return score(encoder, batch)
 
     patch.setattr(CrossEncoder, "score", patched)
@@ -381,7 +381,7 @@ def test_command_marks_the_values_that_settings_fix(
 
 def test_full_tuning_leaves_out_settings_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chosen engine runs no batch above the default size."""
-    _fail_int8(monkeypatch, lambda batch: batch.rows * batch.length > LIMITS.max_tokens)
+    _fail(monkeypatch, INT8, lambda batch: batch.rows * batch.length > LIMITS.max_tokens)
     model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
     tuned = tune_full(model, _TWO_ENGINES, lambda _: None)
     assert tuned.engine == INT8
@@ -394,7 +394,7 @@ def test_full_tuning_keeps_the_base_if_the_chosen_engine_fails_later(
 ) -> None:
     """It runs until its batch settings are measured."""
     stages: list[str] = []
-    _fail_int8(monkeypatch, lambda _: any(stage.startswith("max batch tokens") for stage in stages))
+    _fail(monkeypatch, INT8, lambda _: any(stage.startswith("max batch tokens") for stage in stages))
     model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
     tuned = tune_full(model, _TWO_ENGINES, stages.append)
     assert tuned.engine == CPU_FP32
@@ -403,13 +403,28 @@ def test_full_tuning_keeps_the_base_if_the_chosen_engine_fails_later(
     assert {setting.max_batch_tokens for setting in tuned.settings} >= {256, 512, 1024, 2048}
 
 
-def test_full_tuning_ends_with_an_error_if_the_base_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("phase", ["speed of", "max batch tokens"])
+def test_full_tuning_ends_with_an_error_if_the_base_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
     """The message has the reason."""
     stages: list[str] = []
-    _fail_int8(monkeypatch, lambda _: any(stage.startswith("max batch tokens") for stage in stages))
+    _fail(monkeypatch, INT8, lambda _: any(stage.startswith(phase) for stage in stages))
     model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
     with pytest.raises(BundleInvalid, match=r"no engine runs .*: cpu int8: fails on .*: no kernel"):
         tune_full(model, AvailableEngines((INT8,), ()), stages.append)
+
+
+@pytest.mark.parametrize("phase", ["speed of", "ranking of"])
+def test_the_base_that_fails_beside_another_engine_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    """The other engine is not blamed for it."""
+    stages: list[str] = []
+    _fail(monkeypatch, CPU_FP32, lambda _: any(stage.startswith(phase) for stage in stages))
+    model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
+    with pytest.raises(BundleInvalid, match=r"no engine runs .*: cpu fp32: fails on .*: no kernel"):
+        tune_full(model, _TWO_ENGINES, stages.append)
 
 
 def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:

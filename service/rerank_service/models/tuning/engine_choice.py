@@ -59,12 +59,17 @@ def measure_beside_base(engines: EngineSet, measure: Measure) -> tuple[dict[Engi
 
     Returns the tokens per second of each engine, and the engines that did not load or run. Engines are measured at
     different times, so each speed is the engine's ratio to the base, times the best speed of the base.
+
+    Raises:
+        EngineNotLoaded: the base fails.
     """
     base_speed, ratios, skipped = 0.0, {}, []
     for engine in engines.others:
         try:
             speeds = _measure_with_base(engines, engine, measure)
         except EngineNotLoaded as error:
+            if error.skipped.engine == engines.base:  # nothing can be measured beside it
+                raise
             skipped.append(error.skipped)
         else:
             ratios[engine] = speeds[engine] / speeds[engines.base]
@@ -106,6 +111,9 @@ def choose_engine(
 
     Of equally fast engines, it is the most precise one. `compare` compares the ranking of an engine with the base's. It
     is called from the best engine on, until one is chosen.
+
+    Raises:
+        EngineNotLoaded: the base fails while an engine is compared with it.
     """
     chosen = base
     trials = []
@@ -163,6 +171,8 @@ def _compare(engine: Engine, compare: Callable[[Engine], RankingComparison]) -> 
     try:
         comparison = compare(engine)
     except EngineNotLoaded as error:  # it worked before, when its speed was measured
+        if error.skipped.engine != engine:  # the base, with which it is compared
+            raise
         return RankingComparison(1), f"ranking not compared: {error}"
     return comparison, _in_words(comparison)
 

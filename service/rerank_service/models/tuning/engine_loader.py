@@ -51,17 +51,21 @@ class EngineSet:
         Raises:
             EngineNotLoaded: the engine does not load.
         """
-        score = self.base_score if engine == self.base else self.load(engine)
+        return self.base_score if engine == self.base else checked(engine, self.load(engine))
 
-        def checked(batch: Batch) -> NDArray[np.float32]:
-            try:
-                return score(batch)
-            except Exception as error:  # whatever the error is, the other engines are measured
-                if isinstance(error, OutOfMemory) and batch.rows > 1:  # half of the batch may run
-                    raise
-                raise EngineNotLoaded(_failed_batch(engine, batch, error)) from error
 
-        return checked
+def checked(engine: Engine, score: Score) -> Score:
+    """Return a function that scores, or raises EngineNotLoaded with the engine and the reason."""
+
+    def checked_score(batch: Batch) -> NDArray[np.float32]:
+        try:
+            return score(batch)
+        except Exception as error:  # whatever the error is, the other engines are measured
+            if isinstance(error, OutOfMemory) and batch.rows > 1:  # half of the batch may run
+                raise
+            raise EngineNotLoaded(_failed_batch(engine, batch, error)) from error
+
+    return checked_score
 
 
 class EngineLoader:

@@ -14,7 +14,7 @@ from rerank_service.models.tuning.engine_choice import (
     choose_engine,
     measure_beside_base,
 )
-from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet
+from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet, checked
 from rerank_service.models.tuning.forecast import Forecast
 from rerank_service.models.tuning.memory_estimate import MemoryCheck
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
@@ -61,7 +61,10 @@ def tune_full(
     forecast.stage(_SPEEDS, "loading the engines")
     loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check)
     engines, failed = _load_base(model, available.engines, loader)
-    outcome = _choose(model, engines, forecast)
+    try:
+        outcome = _choose(model, engines, forecast)
+    except EngineNotLoaded as error:
+        raise _no_engine(model, f"{engines.base}: {error}") from error
     outcome, (best, settings, cost) = _search_or_keep_base(model, engines, outcome, forecast, loader.release)
     chosen = outcome.chosen
     return TuningRecord(
@@ -95,11 +98,21 @@ def _load_base(
         except EngineNotLoaded as error:
             failed.append(error.skipped)
         else:
-            return EngineSet(base, encoder.score, engines, loader.score_of), tuple(failed)
-    raise BundleInvalid(f"no engine runs {model.bundle.folder}: {'; '.join(reasons(failed))}")
+            return EngineSet(base, checked(base, encoder.score), engines, loader.score_of), tuple(failed)
+    raise _no_engine(model, "; ".join(reasons(failed)))
+
+
+def _no_engine(model: TuningInput, why: str) -> BundleInvalid:
+    return BundleInvalid(f"no engine runs {model.bundle.folder}: {why}")
 
 
 def _choose(model: TuningInput, engines: EngineSet, forecast: Forecast) -> TuningOutcome:
+    """Measure speeds and rankings, and choose an engine.
+
+    Raises:
+        EngineNotLoaded: the base engine fails.
+    """
+
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
         forecast.stage(_SPEEDS, f"speed of {' and '.join(map(str, scores))}")
         passes = {
@@ -155,7 +168,7 @@ def _search_or_keep_base(
         except EngineNotLoaded as error:
             failure = error.skipped.reason
         if chosen == engines.base:
-            raise BundleInvalid(f"no engine runs {model.bundle.folder}: {chosen}: {failure}")
+            raise _no_engine(model, f"{chosen}: {failure}")
         release()
         outcome = _kept_base(outcome, engines.base, failure)
 
