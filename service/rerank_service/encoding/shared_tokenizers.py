@@ -6,6 +6,7 @@ family mostly have the same one.
 
 import hashlib
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -13,13 +14,22 @@ from tokenizers import Tokenizer
 
 from rerank_service.encoding.tokenizer_file import load_tokenizer, read_tokenizer_file
 
-_in_use: WeakValueDictionary[bytes, Tokenizer] = WeakValueDictionary()
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class SharedTokenizer:
+    """A tokenizer in use. Models that are loaded while this object is referenced share it."""
+
+    tokenizer: Tokenizer
+    """Without padding and truncation. Do not change it. tokenizers 0.22 has no weak references to it."""
+
+
+_in_use: WeakValueDictionary[bytes, SharedTokenizer] = WeakValueDictionary()
 """Tokenizers by the digest of their files."""
 _lock = threading.Lock()
 
 
-def shared_tokenizer(path: Path) -> Tokenizer:
-    """Return the tokenizer in a tokenizer.json, without padding and truncation. Do not change it: others may use it.
+def shared_tokenizer(path: Path) -> SharedTokenizer:
+    """Return the tokenizer in a tokenizer.json. It is loaded unless one of an equal file is in use.
 
     Thread-safe. Two first calls at the same time both load the file, and return the same tokenizer.
 
@@ -29,10 +39,10 @@ def shared_tokenizer(path: Path) -> Tokenizer:
     content = read_tokenizer_file(path)
     digest = hashlib.sha256(content).digest()
     with _lock:
-        if (tokenizer := _in_use.get(digest)) is not None:
-            return tokenizer
+        if (shared := _in_use.get(digest)) is not None:
+            return shared
     loaded = load_tokenizer(path, content)
     loaded.no_padding()
     loaded.no_truncation()
     with _lock:
-        return _in_use.setdefault(digest, loaded)
+        return _in_use.setdefault(digest, SharedTokenizer(loaded))

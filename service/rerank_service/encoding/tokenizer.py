@@ -61,7 +61,8 @@ class PairTokenizer:
             BundleInvalid: the file is not a tokenizer, its layout is not query, document, or the template leaves no
                 room for query and document.
         """
-        self._tokenizer = shared_tokenizer(path)
+        self._shared = shared_tokenizer(path)
+        self._tokenizer = self._shared.tokenizer
         self._layout = _layout(self._tokenizer, template, path)
         if self._layout.size >= max_tokens - 1:
             raise BundleInvalid(

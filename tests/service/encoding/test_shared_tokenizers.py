@@ -33,14 +33,14 @@ def test_other_content_of_a_path_is_another_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     old = shared_tokenizer(_write(path, "a"))
     new = shared_tokenizer(_write(path, "b", "a"))
-    assert (old.encode("a").ids, new.encode("a").ids) == ([1], [2])
+    assert (old.tokenizer.encode("a").ids, new.tokenizer.encode("a").ids) == ([1], [2])
 
 
 def test_a_tokenizer_is_freed_with_its_last_model(tmp_path: Path) -> None:
     """The table of tokenizers keeps none alive."""
-    tokenizer = shared_tokenizer(_write(tmp_path / "tokenizer.json", "a", "freed"))
-    freed = ref(tokenizer)
-    del tokenizer
+    shared = shared_tokenizer(_write(tmp_path / "tokenizer.json", "a", "freed"))
+    freed = ref(shared)
+    del shared
     assert freed() is None
 
 
@@ -50,7 +50,7 @@ def test_padding_and_truncation_of_the_file_are_off(tmp_path: Path) -> None:
     tokenizer.enable_padding(length=8)
     tokenizer.enable_truncation(1)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    shared = shared_tokenizer(tmp_path / "tokenizer.json")
+    shared = shared_tokenizer(tmp_path / "tokenizer.json").tokenizer
     assert (shared.padding, shared.truncation) == (None, None)
 
 
