@@ -82,7 +82,7 @@ OF_golden := STARTER EXPORT_VENV
 OF_test-clients := KEEP ONLY
 OF_browser-test := SCREENSHOTS
 OF_bench := QUICK SCALE PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
-OF_bench-shapes := QUICK ONLY LAYERS FRESH KEEP EXPORT_VENV
+OF_bench-shapes := QUICK ONLY LAYERS PRECISION FRESH KEEP EXPORT_VENV
 OF_bench-gpu := ONLY PEER_PYTHON GPU_VENV EXPORT_VENV
 OF_bench-highlights := MODEL COLLECTION
 OF_torture := ONLY MINUTES SEED FRESH INPUT MODEL KEEP REPLAY
@@ -317,11 +317,12 @@ bench: $(if $(filter openvino,$(RUNTIME)),$(OPENVINO_VENV)/.openvino,$(VENV)/.de
 	  $(if $(STARTER),--starter "$(STARTER)") $(if $(FRESH),--fresh)
 endif
 
-# ONLY: some shapes, such as minilm-l6,bge-reranker-base; LAYERS: at most so many layers, where memory is short; KEEP=1: keep
-# the models (gigabytes); FRESH=1: measure again what is in out/bench/shapes
-bench-shapes: $(VENV)/.dev $(EXPORT_VENV)/.export  ## measure models of the shapes that people serve, beside sentence-transformers: make bench-shapes [QUICK=1] [ONLY=…] [LAYERS=…] [FRESH=1] [KEEP=1]
+# ONLY: some shapes, such as minilm-l6,bge-reranker-base; LAYERS: at most so many layers, where memory is short;
+# PRECISION: that of this server in place of the choice of auto; KEEP=1: keep the models (gigabytes); FRESH=1: measure again what
+# is in out/bench/shapes
+bench-shapes: $(VENV)/.dev $(EXPORT_VENV)/.export  ## measure models of the shapes that people serve, beside sentence-transformers: make bench-shapes [QUICK=1] [ONLY=…] [LAYERS=…] [PRECISION=…] [FRESH=1] [KEEP=1]
 	@PYTHONPATH=tests $(BIN)/python -m bench.shapes --export-python $(EXPORT_VENV)/bin/python $(if $(QUICK),--quick) \
-	  $(if $(ONLY),--only "$(ONLY)") $(if $(LAYERS),--layers "$(LAYERS)") $(if $(FRESH),--fresh) $(if $(KEEP),--keep)
+	  $(if $(ONLY),--only "$(ONLY)") $(if $(LAYERS),--layers "$(LAYERS)") $(if $(PRECISION),--precision "$(PRECISION)") $(if $(FRESH),--fresh) $(if $(KEEP),--keep)
 
 # PEER_PYTHON: a Python with sentence-transformers, and torch for CUDA; ONLY: some shapes. Models of gigabytes are built first
 bench-gpu: $(GPU_VENV)/.gpu $(EXPORT_VENV)/.export  ## measure models of three shapes on a GPU: make bench-gpu [ONLY=…] [PEER_PYTHON=…]

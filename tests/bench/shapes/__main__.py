@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.arguments import bench_parser, chosen_names, remove_variables
@@ -80,6 +81,12 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--layers", type=int, help="maximum number of layers of a shape (default: the published number)"
     )
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        help="precision of this server, such as bf16 where `auto` keeps fp32 because the weights are random "
+        "(default: that of the engine that `auto` chooses)",
+    )
     parser.add_argument("--fresh", action="store_true", help="measure again what an earlier run has measured")
     parser.add_argument("--keep", action="store_true", help="keep the models in out/bench/shapes/models (gigabytes)")
     parser.add_argument("--export-python", type=Path, required=True, help="Python with the exporter installed")
@@ -96,7 +103,7 @@ def _measure(shape: Shape, path: Path, host: Host, arguments: argparse.Namespace
             say(f"{shape.label}: building and exporting")
             build(shape, folder, arguments.export_python)
         os.environ["RERANK_CACHE"] = str(folder / "cache")
-        options = QUICK if arguments.quick else FULL
+        options = replace(QUICK if arguments.quick else FULL, precision=arguments.precision)
         store(ShapeMeasurement(shape, folder, host, options, _WORK / "logs" / shape.name, say).result(), path)
     except (*FAILURES, subprocess.CalledProcessError) as error:
         say(f"{shape.label} cannot be measured: {error}")

@@ -6,7 +6,7 @@ that setting have a turn, so that a machine that is slow for a while changes lit
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -28,7 +28,7 @@ from bench.shapes.rivals import Rivals
 from bench.shapes.served import memory_of, parameters, started, tune
 from bench.shapes.shape import Shape
 from bench.shapes.work import TokenTexts
-from bench.systems import REFERENCE, SERVED
+from bench.systems import REFERENCE, SERVED, System
 from rerank_service.tools.loadtest.workload import PreparedRequests
 
 PEER = "sentence-transformers"
@@ -66,17 +66,16 @@ class ShapeMeasurement:
     def result(self) -> ShapeResult:
         """Measure everything."""
         load, bundle = os.getloadavg()[0], self._models / BUNDLE
-        self._say(f"{self._shape.label}: tuning")
-        tuned = tune(self._logs / "tuning.log", bundle, self._options.tune_seconds)
-        self._say(f"{self._shape.label}: {tuned.get('engine', 'no tuning')}, {tuned.get('why', '')}")
+        why = self._choose_engine(bundle)
         expected = self._reference(bundle)
-        with started(self._logs / "server.log", bundle) as (ours, process_id, ready):
+        with started(self._logs / "server.log", bundle, self._served()) as (ours, process_id, ready):
             work = self._work(ours, bundle)
             our_loss = loss_of(expected, self._logits(ours, None))
             rivals = Rivals(Record(system=SERVED, loss=our_loss))
             beside, failed = self._peers(ours, work, expected, rivals)
             memory = memory_of(process_id)  # after all rounds
         precision = ours.info.precision
+        requested = " (requested)" if self._options.precision else ""
         return ShapeResult(
             shape=self._shape.label,
             model=self._shape.model,
@@ -85,8 +84,8 @@ class ShapeMeasurement:
             scale=self._shape.scale,
             date=datetime.now(UTC).date().isoformat(),
             load_average=load,
-            engine=f"{precision} on {ours.info.provider.removesuffix('ExecutionProvider')}",
-            why=str(tuned.get("why", "")),
+            engine=f"{precision} on {ours.info.provider.removesuffix('ExecutionProvider')}{requested}",
+            why=why,
             mean_loss=our_loss.mean,
             parameters=parameters(bundle),
             weight_bytes=parameters(bundle) * _BYTES[precision],
@@ -97,6 +96,19 @@ class ShapeMeasurement:
             lengths=tuple(_length(tokens, beside, rivals) for tokens in self._options.lengths),
             failed=failed,
         )
+
+    def _choose_engine(self, bundle: Path) -> str:
+        """Let `auto` choose the engine, unless a precision is set. Return the reason of the choice."""
+        if self._options.precision:
+            return f"requested: precision {self._options.precision}"
+        self._say(f"{self._shape.label}: tuning")
+        tuned = tune(self._logs / "tuning.log", bundle, self._options.tune_seconds)
+        self._say(f"{self._shape.label}: {tuned.get('engine', 'no tuning')}, {tuned.get('why', '')}")
+        return str(tuned.get("why", ""))
+
+    def _served(self) -> System:
+        precision = self._options.precision
+        return replace(SERVED, arguments=("--precision", precision)) if precision else SERVED
 
     def _reference(self, bundle: Path) -> list[NDArray[np.float32]]:
         """Return the logits in fp32 on the queries of the parity set."""

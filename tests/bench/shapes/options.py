@@ -25,6 +25,8 @@ class ShapeOptions:
     """Batch sizes to try for the peer, in pairs."""
     parity_queries: int = 20
     """Queries of the parity set on which the relevance loss is measured, each with 20 documents."""
+    precision: str | None = None
+    """Precision of this server; None: that of the engine that `auto` chooses."""
     tune_seconds: float = 1_800.0
     """Maximum duration of the tuning after the first start (--tune-seconds). It ends when all is decided."""
 

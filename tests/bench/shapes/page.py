@@ -25,8 +25,9 @@ _MEMORY_HEAD = (
 )
 _TEXT = """\
 Models with random weights and the sizes of published models, exported by `rerank export`, served by `rerank serve` with
-the engine that `auto` chose at an earlier start. *Tokens* are those of a document; queries have 8. The peer is
-sentence-transformers. Its best setting is the fastest one whose rankings are as good
+the engine that `auto` chose at an earlier start, or in a *requested* precision, where `auto` kept fp32 because rounding
+moves the probabilities of random weights more than those of trained ones. *Tokens* are those of a document; queries
+have 8. The peer is sentence-transformers. Its best setting is the fastest one whose rankings are as good
 ([performance.md](../../performance.md#models-people-use)). **Bold** ratios meet their goal. PSS and *own*
 memory are those after the work; *own* leaves out pages of files, which the kernel can drop and read again."""
 

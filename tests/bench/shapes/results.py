@@ -61,9 +61,9 @@ class ShapeResult:
     load_average: float
     """Load of the machine in the minute before; a busy machine makes all figures preliminary."""
     engine: str
-    """Provider and precision that `auto` chose."""
+    """Precision and provider that served, and whether the precision was requested."""
     why: str
-    """Why `auto` chose it."""
+    """Why they were chosen."""
     mean_loss: float | None
     parameters: int
     weight_bytes: int
