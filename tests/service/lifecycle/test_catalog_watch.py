@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +15,19 @@ from rerank_service.models.bundle import write_manifest
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.catalog.reading import read_catalog
 from support.hub_folder import write_hub_folder
-from support.managed import FakeStore, managed
+from support.managed import FakeStore, ManagedServer, managed
 from support.small import write_small_model
+
+
+@asynccontextmanager
+async def _watched(
+    store: FakeStore, path: Path, read: Callable[[], tuple[ModelEntry, ...]] | None = None
+) -> AsyncIterator[tuple[ManagedServer, CatalogWatch]]:
+    """Serve the models of a models file or folder, and watch it during the block."""
+    read = read or partial(read_catalog, path)
+    entries, seen = read_and_look(read, path)
+    async with managed(store, *entries) as server:
+        yield server, CatalogWatch(server.manager, read, entries, path, seen)
 
 
 async def _settle(watch: CatalogWatch) -> None:
@@ -41,9 +54,7 @@ async def test_a_swapped_config_map(store: FakeStore, tmp_path: Path) -> None:
     volume.mkdir()
     _volume(volume, "..1", f"- {{bundle: {tmp_path}/bundles/one, name: a}}\n")
     path = volume / "models.yaml"
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+    async with _watched(store, path) as (server, watch):
         with capture_logs() as logs:
             await _settle(watch)
             _volume(volume, "..2", f"- {{bundle: {tmp_path}/bundles/one, name: a, wieght: 2}}\n")
@@ -66,11 +77,7 @@ async def test_a_swapped_config_map(store: FakeStore, tmp_path: Path) -> None:
 async def test_a_new_version_in_a_folder(store: FakeStore, tmp_path: Path) -> None:
     """It is loaded when its files have stopped to change. A load that fails is repeated after the next change."""
     bundle = write_small_model(tmp_path / "models" / "one")
-    entries, seen = read_and_look(partial(read_catalog, tmp_path / "models"), tmp_path / "models")
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(
-            server.manager, partial(read_catalog, tmp_path / "models"), entries, tmp_path / "models", seen
-        )
+    async with _watched(store, tmp_path / "models") as (server, watch):
         store.versions["one"], store.broken = 2, {"one"}
         (bundle.folder / "model.onnx").touch()
         await watch.look()
@@ -94,9 +101,7 @@ async def test_a_new_version_of_a_model_that_an_operator_has_unloaded(store: Fak
     """It stays unloaded until the operator loads it. Its digest is that of the new version."""
     models = tmp_path / "models"
     bundle = write_small_model(models / "one")
-    entries, seen = read_and_look(partial(read_catalog, models), models)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, models), entries, models, seen)
+    async with _watched(store, models) as (server, watch):
         await server.manager.unload("one")
         store.versions["one"] = 2
         new = write_manifest(bundle.folder, bundle.manifest.model_copy(update={"max_tokens": 16}))
@@ -116,9 +121,7 @@ async def test_a_folder_of_bundles_and_a_link(store: FakeStore, tmp_path: Path) 
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / "one").symlink_to(tmp_path / "v1")
-    entries, seen = read_and_look(partial(read_catalog, folder), folder)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, folder), entries, folder, seen)
+    async with _watched(store, folder) as (server, watch):
         store.versions["one"] = 2
         (folder / ".new").symlink_to(tmp_path / "v2")
         (folder / ".new").rename(folder / "one")
@@ -143,9 +146,7 @@ async def test_a_new_version_around_a_graph(store: FakeStore, tmp_path: Path, gr
     (folder / "model.onnx").rename(folder / graph)
     path = tmp_path / "models.yaml"
     path.write_text(f"- {{bundle: hub/{graph}, name: a}}\n")
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+    async with _watched(store, path) as (server, watch):
         (tmp_path / "server.log").write_text("started\n")
         await _settle(watch)
         assert store.loads == ["model.onnx"]
@@ -161,9 +162,7 @@ async def test_a_bundle_that_arrives_after_its_entry(store: FakeStore, tmp_path:
     write_small_model(tmp_path / "one")
     path = tmp_path / "models.yaml"
     path.write_text("- {bundle: one, name: a}\n")
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+    async with _watched(store, path) as (server, watch):
         with capture_logs() as logs:
             path.write_text("- {bundle: one, name: a}\n- {bundle: two, name: b}\n")
             for _ in range(3):
@@ -178,9 +177,7 @@ async def test_a_bundle_that_arrives_after_its_entry(store: FakeStore, tmp_path:
 async def test_a_folder_that_is_complete_later(store: FakeStore, tmp_path: Path) -> None:
     """A folder of bundles has a new folder without files, and then with them."""
     write_small_model(tmp_path / "one")
-    entries, seen = read_and_look(partial(read_catalog, tmp_path), tmp_path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, tmp_path), entries, tmp_path, seen)
+    async with _watched(store, tmp_path) as (server, watch):
         (tmp_path / "two").mkdir()
         await _settle(watch)
         assert server.states() == {"one": "ready"}
@@ -192,9 +189,7 @@ async def test_a_folder_that_is_complete_later(store: FakeStore, tmp_path: Path)
 async def test_a_new_version_while_the_catalog_is_wrong(store: FakeStore, tmp_path: Path) -> None:
     """It is loaded when the catalog is right again: another bundle is being copied meanwhile."""
     one = write_small_model(tmp_path / "one").folder
-    entries, seen = read_and_look(partial(read_catalog, tmp_path), tmp_path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, tmp_path), entries, tmp_path, seen)
+    async with _watched(store, tmp_path) as (server, watch):
         store.versions["one"] = 2
         os.utime(one / "config.json", ns=(1, 1))
         (tmp_path / "two").mkdir()
@@ -213,12 +208,10 @@ async def test_changes_while_models_are_loading(store: FakeStore, tmp_path: Path
         write_small_model(tmp_path / name)
     path = tmp_path / "models.yaml"
     path.write_text("- {bundle: one, name: a}\n")
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    async with managed(store, *entries) as server:
+    async with _watched(store, path) as (server, watch):
         path.write_text("- {bundle: one, name: a}\n- {bundle: two, name: b}\n")
         store.versions["one"] = 2
         os.utime(tmp_path / "one" / "model.onnx", ns=(1, 1))
-        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
         await watch.look()
         store.hold()
         applied = asyncio.create_task(watch.look())
@@ -237,16 +230,15 @@ async def test_an_unexpected_error_does_not_end_the_watch(store: FakeStore, tmp_
     write_small_model(tmp_path / "one")
     path = tmp_path / "models.yaml"
     path.write_text("- {bundle: one, name: a}\n")
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    failures = [ZeroDivisionError("twice"), ZeroDivisionError("twice")]
+    failures: list[ZeroDivisionError] = []
 
     def read() -> tuple[ModelEntry, ...]:
         if failures:
             raise failures.pop()
         return read_catalog(path)
 
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, read, entries, path, seen)
+    async with _watched(store, path, read) as (server, watch):
+        failures += ZeroDivisionError("twice"), ZeroDivisionError("twice")
         path.write_text("- {bundle: one, name: a, aliases: [x]}\n")
         with capture_logs() as logs:
             await _settle(watch)
@@ -265,9 +257,7 @@ async def test_a_new_version_that_is_repaired_after_a_request_has_loaded_the_old
         write_small_model(tmp_path / name)
     path = tmp_path / "models.yaml"
     path.write_text("- {bundle: v1, name: a, load: on_demand}\n")
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+    async with _watched(store, path) as (server, watch):
         store.versions["v2"], store.broken = 2, {"v2"}
         assert await server.rank("a") == 1
         path.write_text("- {bundle: v2, name: a, load: on_demand}\n")
@@ -290,9 +280,7 @@ async def test_a_model_that_is_being_unloaded_stops_no_watch(store: FakeStore, t
         write_small_model(tmp_path / name)
     path = tmp_path / "models.yaml"
     path.write_text("- {bundle: one, name: a}\n- {bundle: two, name: b}\n")
-    entries, seen = read_and_look(partial(read_catalog, path), path)
-    async with managed(store, *entries) as server:
-        watch = CatalogWatch(server.manager, partial(read_catalog, path), entries, path, seen)
+    async with _watched(store, path) as (server, watch):
         held = store.scores.pop("one")
         held.hold()
         accepted = asyncio.create_task(server.rank("a"))
