@@ -147,6 +147,7 @@ lowest-test: $(LOWEST_VENV)/.lowest  ## run the service's tests with the lowest 
 
 # What meets other packages first: servers and clients, settings, tokenizers, graphs, hub folders, traces and metrics
 LOWEST_SLICE := proto/test_client.py service/api/grpc service/api/http/dialects service/test_settings.py service/encoding/test_tokenizer.py \
+  service/encoding/test_shared_tokenizers.py \
   service/encoding/test_pair_format.py service/encoding/test_template.py service/encoding/test_windows.py service/engine/test_session.py \
   service/engine/test_available.py service/engine/test_invariance.py service/models/variants/test_cache.py service/models/variants/test_int8.py \
   service/models/test_hub_folder.py service/tracing service/metrics
