@@ -8,7 +8,8 @@ from typing import TypeVar
 from rerank.client import AsyncRerankClient
 from rerank.errors import NotFound, RerankError
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.errors import OperatorError, SettingsInvalid
+from rerank_service.errors import SettingsInvalid
+from rerank_service.tools.nothing_scored import NothingScored
 from rerank_service.tools.rest_client import RestCallFailed, RestClient
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
@@ -18,10 +19,6 @@ Client = AsyncRerankClient | RestClient
 _ListModels = Callable[[], Awaitable[Sequence[pb.Model]]]
 _TEXT = "a"
 """Query and document of the pair that is scored to look up a model."""
-
-
-class NothingScored(OperatorError):
-    """A request missed its deadline, and so does the shortest one, or it fails."""
 
 
 async def served_model(client: Client, server: ServerAddress, name: str, *, patient: bool = False) -> pb.Model:

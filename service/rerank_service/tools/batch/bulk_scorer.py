@@ -30,9 +30,13 @@ from rerank_service.scheduling.batch_run import BatchRunner, BatchScored, Outcom
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.submission import Submission, WaitingPair
 from rerank_service.tools.batch.cancellable_batches import CancellableBatches
+from rerank_service.tools.batch.checked_batches import CheckedBatches
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.string_reader import StringReader
+
+_LETTER = "a"
+"""Query and document of the pair that is scored after a failure."""
 
 
 @dataclass(slots=True)
@@ -51,7 +55,8 @@ class BulkScorer:
         """`options` has the reading of documents and the score type; its query is not used.
 
         Raises:
-            InvalidRequest: the score type is calibrated, and the model has no calibration.
+            InvalidRequest: the score type is calibrated, and the model has no calibration; or no pair can be read with
+                these options.
         """
         score_meaning(model.activation, options.score_type, model.calibration)  # raises
         self._model = model
@@ -63,10 +68,11 @@ class BulkScorer:
         )
         self._plan = self._plan_of(options)
         scheduler = model.scheduler
-        self._runner = BatchRunner(
+        self._owner = Submission(lambda _owner, _pairs: None, scheduler.clock, 0)
+        runner = BatchRunner(
             model.encoder.score, scheduler.limits, pad_id=model.bundle.manifest.pad_id, clock=scheduler.clock
         )
-        self._owner = Submission(lambda _owner, _pairs: None, scheduler.clock, 0)
+        self._batches = CheckedBatches(runner, self._short_pair())
         self._running = CancellableBatches()
         self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encoding")
         self._lanes = ThreadPoolExecutor(scheduler.lanes, thread_name_prefix="lane")
@@ -83,7 +89,10 @@ class BulkScorer:
         self._lanes.shutdown(cancel_futures=True)
 
     def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
-        """Start to score pairs. The returned function waits for their scores."""
+        """Start to score pairs. The returned function waits for their scores.
+
+        It raises NothingScored if the model fails on every pair.
+        """
         started = self._encoding.submit(self._start, pairs)
 
         def result() -> PairScores:
@@ -101,7 +110,7 @@ class BulkScorer:
 
     def _run(self, batch: Sequence[WaitingPair]) -> list[Outcome]:
         with self._running.running() as token:
-            return list(self._runner.run(batch, token))
+            return self._batches.run(batch, token)
 
     def _encode(self, pairs: Pairs) -> _Encoded:
         encoded = _Encoded()
@@ -116,6 +125,10 @@ class BulkScorer:
             else:
                 self._prepare(preparer, positions[0], sent, encoded)
         return encoded
+
+    def _short_pair(self) -> WaitingPair:
+        (prepared,) = self._preparer(_LETTER).prepare([SentDocument(_LETTER, len(_LETTER))], 0)
+        return WaitingPair(self._owner, 0, prepared.pairs[0].pair, None)
 
     def _preparer(self, query: str) -> Preparer:
         check_chars("query", len(query), self._limits.max_query_chars)

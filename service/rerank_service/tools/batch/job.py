@@ -15,6 +15,7 @@ from rerank_service.tools.batch.pair_scores import PairScorer, PairScores
 from rerank_service.tools.batch.part_store import Counts, PartStore
 from rerank_service.tools.batch.parts import Part, split
 from rerank_service.tools.batch.rows import Row, ScoredRow
+from rerank_service.tools.nothing_scored import NothingScored
 
 PARTS_IN_FLIGHT = 3
 """Parts that are read and not written yet: one runs, one is tokenized, and one waits, so that all lanes stay busy."""
@@ -41,18 +42,27 @@ def run(job: Job, store: PartStore, score: ScoreParts, advance: Advance, clock: 
 
     Raises:
         FileInvalid: the file as a whole is wrong, or a row has an error and the job is strict.
+        NothingScored: the model or the server fails on every pair. Finished parts are kept.
     """
     if job.strict and (failed := store.first_error()):  # in a part of an earlier run without --strict
         raise _row_invalid(job, *failed)
     advance(sum(counts.rows for counts in store.finished.values()), detail="")
     started, pairs = clock(), 0
-    for part, scores in score(job, store.finished):
+    for part, scores in _scored(score(job, store.finished)):
         data, errors, counts = _written(job, part, scores)
         store.finish(part.number, data, errors, counts)
         pairs += counts.pairs
         rate = pairs / max(clock() - started, 1e-9)
         advance(counts.rows, detail=f"{rate:,.0f} pairs/s")
     return store.join(job.file_format)
+
+
+def _scored(parts: Iterator[tuple[Part, PairScores]]) -> Iterator[tuple[Part, PairScores]]:
+    try:
+        yield from parts
+    except NothingScored as error:
+        way_on = "Finished parts are kept: repair the model or the server, and run the same command again"
+        raise NothingScored(f"{error}. {way_on}") from error
 
 
 def unfinished_parts(job: Job, finished: Mapping[int, object]) -> Iterator[Part]:

@@ -28,13 +28,14 @@ from rerank_service.tools.batch.part_store import Counts
 from rerank_service.tools.batch.parts import Part
 from rerank_service.tools.batch.ray_cluster import ActorPool
 from rerank_service.tools.batch.ray_scorer import CALLS_PER_ACTOR, ActorOptions, PartScorer
+from rerank_service.tools.nothing_scored import NothingScored
 
 _TASKS_PER_ACTOR = 2 * CALLS_PER_ACTOR
 _ONE_ROW = 1
 """Maximum size of a block in bytes: a row is never divided, so each block is one row."""
 
 
-_OWN_ERROR = re.compile(r"\brerank_service\.errors\.\w+: (?P<message>.*)")
+_OWN_ERROR = re.compile(r"\brerank_service\.(?:errors|tools\.nothing_scored)\.(?P<kind>\w+): (?P<message>.*)")
 
 
 class _Parts(Datasource):  # type: ignore[misc]  # mypy does not read Ray, whose types are not complete
@@ -69,6 +70,7 @@ def score_on_ray(
     """Score the parts that are not finished on the connected cluster, and yield them in their order.
 
     Raises:
+        NothingScored: the model of an actor fails on every pair.
         OperatorError: an actor cannot load the model, or the cluster fails.
     """
     with _errors():
@@ -117,12 +119,16 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except RayError as error:
-        raise OperatorError(_line(error)) from error
+        raise _own_error(error) from error
 
 
-def _line(error: RayError) -> str:
-    """Return the last line of Ray's message, which has the traceback of the worker. Of our own errors, the message."""
+def _own_error(error: RayError) -> OperatorError:
+    """Return an error with the last line of Ray's message, which has the traceback of the worker. Of our own errors,
+    the message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     last = lines[-1] if lines else type(error).__name__
     own = _OWN_ERROR.search(last)
-    return own["message"] if own else f"the Ray job failed: {last}"
+    if own is None:
+        return OperatorError(f"the Ray job failed: {last}")
+    kind = NothingScored if own["kind"] == NothingScored.__name__ else OperatorError
+    return kind(own["message"])
