@@ -34,8 +34,8 @@ class LimitedServer(pb_grpc.RerankServicer):
         say what scored them, as those of current servers do."""
         self.calls: list[list[str]] = []
         """Documents of all requests for the model."""
-        self.broken = False
-        """True: each request misses its deadline."""
+        self.broken: grpc.StatusCode | None = None
+        """Status of all responses from now on. None: as above."""
 
     def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:  # noqa: N802
         """Score the documents."""
@@ -45,7 +45,9 @@ class LimitedServer(pb_grpc.RerankServicer):
         with self._lock:
             self.calls.append(texts)
             number = len(self.calls)
-        if self.broken or len(texts) > self._max_documents or SLOW in texts:
+        if self.broken is not None:
+            context.abort(self.broken, "the server is broken")
+        if len(texts) > self._max_documents or SLOW in texts:
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the request would miss its deadline")
         with self._lock:
             self.digest = self.digest_after.get(len(self.calls), self.digest)

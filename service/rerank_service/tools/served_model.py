@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from rerank.client import AsyncRerankClient
-from rerank.errors import NotFound, RerankError
+from rerank.errors import Internal, NotFound, RerankError
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.nothing_scored import NothingScored
@@ -56,11 +56,12 @@ async def _score_pair(client: Client, name: str) -> str:
     return response.model
 
 
-async def scored_in_time(client: Client, name: str, call: Callable[[], Awaitable[T]], *, repeats: int = 0) -> T:
-    """Score documents by `call`, and repeat it at most `repeats` times after a missed deadline.
+async def scored_if_working(client: Client, name: str, call: Callable[[], Awaitable[T]], *, repeats: int = 0) -> T:
+    """Score documents by `call`, and repeat it at most `repeats` times after a missed deadline, once after a failure of
+    the model.
 
-    After a missed deadline, a short pair is scored first. So the error of a missed deadline is about these documents,
-    and not about a server that hangs or restarts.
+    After both, a short pair is scored first. So the error is about these documents, and not about a server that hangs,
+    restarts or is broken.
 
     Raises:
         RerankError, RestCallFailed: the call failed.
@@ -70,12 +71,18 @@ async def scored_in_time(client: Client, name: str, call: Callable[[], Awaitable
         try:
             return await repeated(call)
         except CALL_ERRORS as error:
-            if failure(error) is not Failure.TIMEOUT:
+            is_late = failure(error) is Failure.TIMEOUT
+            if not (is_late or _is_of_model(error)):
                 raise
             await _check_that_it_scores(client, name)
             if repeats <= 0:
                 raise
-            repeats -= 1
+            repeats = repeats - 1 if is_late else 0
+
+
+def _is_of_model(error: Exception) -> bool:
+    """Return whether the model, or another part of the server, failed on a request."""
+    return isinstance(error, Internal) or getattr(error, "status", None) == HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def _check_that_it_scores(client: Client, name: str) -> None:

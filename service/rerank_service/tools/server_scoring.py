@@ -12,7 +12,7 @@ from rerank_service.ranking.request import TooLong
 from rerank_service.tools.offline_scoring import Refusal, Scorer, Scores, scores_of
 from rerank_service.tools.rest_client import client_of
 from rerank_service.tools.served_identity import listed_identity, scoring_identity
-from rerank_service.tools.served_model import Client, scored_in_time, served_model
+from rerank_service.tools.served_model import Client, scored_if_working, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
     CALL_ERRORS,
@@ -102,7 +102,7 @@ class _ServerScoring:
             score_type=pb.SCORE_TYPE_RAW,
         )
         repeats = TIMEOUT_REPEATS if len(documents) == 1 else 0
-        response = await scored_in_time(self._client, self._model, call, repeats=repeats)
+        response = await scored_if_working(self._client, self._model, call, repeats=repeats)
         self._check_version(response)
         return scores_of(response.results, query_truncated=response.query_truncated)
 

@@ -20,7 +20,7 @@ from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.rest_client import RestClient, client_of
 from rerank_service.tools.served_identity import listed_identity, scoring_identity
-from rerank_service.tools.served_model import scored_in_time, served_model
+from rerank_service.tools.served_model import scored_if_working, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
     CALL_ERRORS,
@@ -86,7 +86,8 @@ class RemoteScorer:
     def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
         """Start to score pairs. The returned function waits for their scores.
 
-        It raises OperatorError for scores of a model or engine that is not accepted.
+        It raises OperatorError for scores of a model or engine that is not accepted, and NothingScored if the server
+        scores nothing.
         """
         return asyncio.run_coroutine_threadsafe(self._score(pairs), self._loop).result
 
@@ -124,7 +125,7 @@ class RemoteScorer:
             async with self._running:
                 call = partial(self._call, pairs.queries[positions[0]], documents)
                 repeats = TIMEOUT_REPEATS if len(positions) == 1 else 0
-                results = await scored_in_time(self._client, self._model, call, repeats=repeats)
+                results = await scored_if_working(self._client, self._model, call, repeats=repeats)
         except CALL_ERRORS as error:
             if failure(error) not in (Failure.REQUEST, Failure.TIMEOUT):
                 raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grpc import StatusCode
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -167,13 +168,36 @@ def test_documents_that_miss_the_deadline_together_are_sent_in_parts() -> None:
     assert server.calls.count(documents) == 1
 
 
-def test_a_server_that_scores_nothing_in_time_ends_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
+def test_a_server_that_scores_nothing_ends_the_job(monkeypatch: pytest.MonkeyPatch, status: StatusCode) -> None:
     """Its rows would otherwise be listed as errors."""
     monkeypatch.setattr("rerank_service.tools.server_calls._MAX_PAUSE_SECONDS", 0)
     with limited_server() as server, _scorer(server) as scorer:
-        server.broken = True
-        with pytest.raises(NothingScored, match="either: the request would miss its deadline"):
+        server.broken = status
+        with pytest.raises(NothingScored, match="either: the server is broken"):
             scorer.submit(Pairs(["q", "q"], ["1", "2"]))()
+    if status is StatusCode.INTERNAL:
+        assert server.calls == [["1", "2"], ["a"]]
+
+
+@pytest.mark.parametrize(("failures", "errors"), [(2, []), (3, [0]), (99, [0, 1])])
+async def test_a_document_is_sent_again_after_an_error_of_the_server(failures: int, errors: list[int]) -> None:
+    """The status 500 of REST is such an error. The server scores the pair of two letters all the time."""
+    calls: list[list[str]] = []
+
+    async def rank(request: Request) -> JSONResponse:
+        documents = (await request.json())["documents"]
+        if documents != ["a"]:
+            calls.append(documents)
+            if len(calls) <= failures:
+                return JSONResponse({"message": "a bug"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+        results = [{"index": index, "relevance_score": 0.5} for index in range(len(documents))]
+        return JSONResponse({"results": results})
+
+    async with listening(Route("/v1/rerank", rank, methods=["POST"])) as url:
+        scored = await asyncio.to_thread(_scored_at, url, Pairs(["q", "q"], ["1", "2"]))
+    assert list(scored.errors) == errors
+    assert calls == [["1", "2"], ["1"], ["1"], ["2"], *([["2"]] if errors == [0, 1] else [])]
 
 
 async def test_a_proxy_that_waits_for_the_server_loses_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:

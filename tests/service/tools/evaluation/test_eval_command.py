@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grpc import StatusCode
 from ir_measures import RR, Qrel, R, calc_aggregate, nDCG, read_trec_run
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -322,13 +323,16 @@ async def test_documents_that_miss_the_deadline_together_are_scored_in_parts() -
     assert refusal == Refusal("documents[2]: the request would miss its deadline")
 
 
-async def test_a_server_that_scores_nothing_in_time_ends_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
+async def test_a_server_that_scores_nothing_ends_the_evaluation(
+    monkeypatch: pytest.MonkeyPatch, status: StatusCode
+) -> None:
     """Its queries would otherwise be listed as refused, and the figures would be those of the candidates."""
     monkeypatch.setattr("rerank_service.tools.server_calls._MAX_PAUSE_SECONDS", 0)
     with limited_server() as server:
         async with server_scorer(server_address(server.address)) as scorer:
-            server.broken = True
-            with pytest.raises(NothingScored, match="either: the request would miss its deadline"):
+            server.broken = status
+            with pytest.raises(NothingScored, match="either: the server is broken"):
                 await scorer.score("0", ["1", "2"])
 
 
