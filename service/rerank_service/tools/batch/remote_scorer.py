@@ -18,6 +18,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.tools.batch.job_identity import check_server
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
+from rerank_service.tools.batch.rejections import Wrong, what_is_wrong
 from rerank_service.tools.rest_client import RestClient, client_of
 from rerank_service.tools.served_identity import listed_identity, scoring_identity
 from rerank_service.tools.served_model import scored_if_working, served_model
@@ -32,6 +33,7 @@ from rerank_service.tools.server_calls import (
 )
 
 CONCURRENT_REQUESTS = 16
+_LETTER = "a"
 _MAX_DOCUMENTS = 256
 """Documents of one request, below the limits of this server and of other servers."""
 
@@ -78,6 +80,15 @@ class RemoteScorer:
         """
         return listed_identity(self._wait(served_model(self._client, self._server, self._model, patient=patient)))
 
+    def check_options(self) -> None:
+        """Check that the server accepts the options, with a pair of two letters. It waits for a busy server.
+
+        Raises:
+            RerankError, RestCallFailed: the server does not accept them.
+            NothingScored: the server scores nothing.
+        """
+        self._wait(self._results(_LETTER, [_LETTER]))
+
     def accept_only(self, identity: Mapping[str, str]) -> None:
         """Return no scores of another model or engine from now on. An address can have several servers, which answer
         the requests in turn. Servers of older versions, and those with JSON, do not say what scored a response."""
@@ -116,29 +127,52 @@ class RemoteScorer:
         return scored
 
     async def _request(
-        self, pairs: Pairs, positions: Sequence[int], scored: PairScores, errors: dict[int, str]
+        self,
+        pairs: Pairs,
+        positions: Sequence[int],
+        scored: PairScores,
+        errors: dict[int, str],
+        *,
+        is_valid_query: bool = False,
     ) -> None:
-        """Score pairs of one query. If the request fails or misses its deadline, its halves are sent, so that one bad
-        pair fails alone."""
-        documents = [pairs.documents[at] for at in positions]
+        """Score pairs of one query. If the request fails because of its documents, or misses its deadline, its halves
+        are sent, so that one bad pair fails alone. `is_valid_query`: the query does not cause a failure."""
+        query, documents = pairs.queries[positions[0]], [pairs.documents[at] for at in positions]
         try:
-            async with self._running:
-                call = partial(self._call, pairs.queries[positions[0]], documents)
-                repeats = TIMEOUT_REPEATS if len(positions) == 1 else 0
-                results = await scored_if_working(self._client, self._model, call, repeats=repeats)
+            results = await self._results(query, documents)
         except CALL_ERRORS as error:
-            if failure(error) not in (Failure.REQUEST, Failure.TIMEOUT):
+            wrong = what_is_wrong(error)
+            if wrong is Wrong.OTHER:
                 raise
-            if len(positions) == 1:
-                errors[positions[0]] = failure_message(error).replace("documents[0]", "the document")
+            if len(positions) > 1 and wrong is Wrong.UNKNOWN and not is_valid_query:
+                is_valid_query = await self._accepts(query)
+                wrong = Wrong.DOCUMENTS if is_valid_query else Wrong.QUERY
+            if len(positions) == 1 or wrong is Wrong.QUERY:
+                errors |= dict.fromkeys(positions, failure_message(error).replace("documents[0]", "the document"))
                 return
             middle = len(positions) // 2
             for half in (positions[:middle], positions[middle:]):
-                await self._request(pairs, half, scored, errors)
+                await self._request(pairs, half, scored, errors, is_valid_query=is_valid_query)
         else:
             for result, order in zip(results, self._order(results), strict=True):
                 scored.scores[positions[result.index]] = result.relevance_score
                 scored.order[positions[result.index]] = order
+
+    async def _results(self, query: str, documents: Sequence[str]) -> Sequence[pb.Result]:
+        async with self._running:
+            call = partial(self._call, query, documents)
+            repeats = TIMEOUT_REPEATS if len(documents) == 1 else 0
+            return await scored_if_working(self._client, self._model, call, repeats=repeats)
+
+    async def _accepts(self, query: str) -> bool:
+        """Return whether the server accepts a query, with a document of one letter."""
+        try:
+            await self._results(query, [_LETTER])
+        except CALL_ERRORS as error:
+            if what_is_wrong(error) is Wrong.OTHER:
+                raise
+            return failure(error) is Failure.TIMEOUT
+        return True
 
     def _order(self, results: Sequence[pb.Result]) -> Sequence[float]:
         """Return `PairScores.order` for the results of a request, which are in the order of the server."""

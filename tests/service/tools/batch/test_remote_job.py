@@ -8,8 +8,9 @@ import pytest
 
 from rerank_service.__main__ import _main
 from rerank_service.models.bundle import Bundle
+from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from support.limited_server import limited_server
-from support.running import running, served
+from support.running import Served, running, served
 from support.small import write_small_model
 
 _ROWS = 8
@@ -35,7 +36,7 @@ def test_a_job_never_has_scores_of_two_versions(capsys: pytest.CaptureFixture[st
     """The model gets another version during the job, which ends with the difference. With the first version again, the
     job continues, and scores each row with it."""
     with limited_server() as server:
-        server.digest_after = {5: "v2"}
+        server.digest_after = {6: "v2"}
         assert _batch(server.address) == 1
         line = capsys.readouterr().err.splitlines()[-1]
         assert line.startswith("rerank: the server has changed since the job began: model was docs v1, now docs v2. ")
@@ -71,9 +72,10 @@ def test_a_part_never_has_scores_of_two_replicas(capsys: pytest.CaptureFixture[s
 
 
 async def test_a_job_with_replicas_of_different_models_saves_no_part(
-    small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each replica holds one document and rejects more, so that both of them score some."""
+    monkeypatch.setattr(RemoteScorer, "check_options", lambda _: None)  # it would be held by one of them
     other = write_small_model(tmp_path / "other", weights_beside=True)
     async with (
         running(small_model, max_live_documents=1) as first,
@@ -93,3 +95,16 @@ async def test_a_job_with_replicas_of_different_models_saves_no_part(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("rerank: the server has changed since the job began: model was small ")
     assert _saved_parts() == []
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_options_that_the_server_rejects_end_the_job_at_its_start(
+    edges: Served, protocol: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows would otherwise be listed as errors, each after requests of its own."""
+    address = edges.address if protocol == "grpc" else str(edges.http.base_url)
+    command = ["batch", "in.jsonl", "out.jsonl", "--server", address, "--score-type", "calibrated"]
+    assert await asyncio.to_thread(_main, command) == 1
+    assert "this model has no calibration" in capsys.readouterr().err.splitlines()[-1]
+    assert _saved_parts() == []
+    assert not edges.core.score.batches
