@@ -71,7 +71,7 @@ def _job(source: Path, pairs: int) -> Job:
 def _one_process(scorer: BulkScorer, job: Job) -> None:
     store = PartStore(job.source.with_name("out.jsonl"))
     with store.opened({}, restart=True):
-        run(job, store, partial(score_parts, scorer), lambda _amount, *, detail="": None, time.monotonic)
+        run(job, store, partial(score_parts, scorer), lambda _amount, *, detail="": None, time.monotonic, lambda: None)
 
 
 def _ray_rate(options: ActorOptions, job: Job, actors: int) -> float:

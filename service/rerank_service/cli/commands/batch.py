@@ -90,18 +90,18 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.cli.batch_scoring import scoring
     from rerank_service.progress import progress, stages
     from rerank_service.tools.batch.job import run
-    from rerank_service.tools.batch.job_identity import input_digest
     from rerank_service.tools.batch.part_store import PartStore
+    from rerank_service.tools.batch.source_file import SourceFile
 
     job, store = _job(arguments), PartStore(arguments.target)
     with stages() as stage:
         stage(f"reading {job.source}")
-        digest, rows = input_digest(job.source), job.file_format.count_rows()
+        source, rows = SourceFile(job.source), job.file_format.count_rows()
     with scoring(arguments) as scorer:
-        identity = {"IN": digest, **scorer.identity, **_options(arguments)}
+        identity = {"IN": source.digest, **scorer.identity, **_options(arguments)}
         with store.opened(identity, restart=arguments.restart), progress("rows", rows) as advance:
             started, before = time.monotonic(), sum(counts.pairs for counts in store.finished.values())
-            counts = run(job, store, scorer.score, advance, time.monotonic)
+            counts = run(job, store, scorer.score, advance, time.monotonic, source.check)
             seconds = time.monotonic() - started
     print(_summary(arguments.target, store.errors_file, counts, pairs=counts.pairs - before, seconds=seconds))
     return 0

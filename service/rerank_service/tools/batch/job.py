@@ -37,32 +37,50 @@ ScoreParts = Callable[[Job, Mapping[int, Counts]], Iterator[tuple[Part, PairScor
 """Score the parts of a job that are not finished, and yield them in their order."""
 
 
-def run(job: Job, store: PartStore, score: ScoreParts, advance: Advance, clock: Callable[[], float]) -> Counts:
+def run(
+    job: Job,
+    store: PartStore,
+    score: ScoreParts,
+    advance: Advance,
+    clock: Callable[[], float],
+    check_source: Callable[[], object],
+) -> Counts:
     """Score the parts that are not finished, join all parts, and return the numbers of the whole job.
 
+    `check_source` raises FileInvalid if the input has changed since the job began.
+
     Raises:
-        FileInvalid: the file as a whole is wrong, or a row has an error and the job is strict.
+        FileInvalid: the file as a whole is wrong or has changed, or a row has an error and the job is strict.
         NothingScored: the model or the server fails on every pair. Finished parts are kept.
     """
     if job.strict and (failed := store.first_error()):  # in a part of an earlier run without --strict
         raise _row_invalid(job, *failed)
     advance(sum(counts.rows for counts in store.finished.values()), detail="")
     started, pairs = clock(), 0
-    for part, scores in _scored(score(job, store.finished)):
+    for part, scores in _scored(score(job, store.finished), check_source):
         data, errors, counts = _written(job, part, scores)
         store.finish(part.number, data, errors, counts)
         pairs += counts.pairs
         rate = pairs / max(clock() - started, 1e-9)
         advance(counts.rows, detail=f"{rate:,.0f} pairs/s")
+    check_source()
     return store.join(job.file_format)
 
 
-def _scored(parts: Iterator[tuple[Part, PairScores]]) -> Iterator[tuple[Part, PairScores]]:
+def _scored(
+    parts: Iterator[tuple[Part, PairScores]], check_source: Callable[[], object]
+) -> Iterator[tuple[Part, PairScores]]:
+    """Yield parts that were read from an unchanged input."""
     try:
-        yield from parts
+        for part, scores in parts:
+            check_source()
+            yield part, scores
     except NothingScored as error:
         way_on = "Finished parts are kept: repair the model or the server, and run the same command again"
         raise NothingScored(f"{error}. {way_on}") from error
+    except Exception:
+        check_source()  # a reader of a file that changes may fail in any way
+        raise
 
 
 def unfinished_parts(job: Job, finished: Mapping[int, object]) -> Iterator[Part]:

@@ -77,7 +77,7 @@ def test_a_model_that_fails_on_every_pair_ends_the_job(small_model: Bundle, tmp_
 
     def finish(scorer: BulkScorer) -> None:
         with scorer, store.opened(_IDENTITY, restart=False):
-            run(job, store, partial(score_parts, scorer), lambda *_, **__: None, iter(range(9)).__next__)
+            run(job, store, partial(score_parts, scorer), lambda *_, **__: None, count().__next__, lambda: None)
 
     with pytest.raises(NothingScored, match=f"two letters either: {error}. Finished parts are kept: repair"):
         finish(_scorer(small_model, partial(_always, error, first=1)))

@@ -26,6 +26,7 @@ class CsvFormat:
         self._delimiter = delimiter
         self._compress = compress
         self._added = columns.added(is_list=False, sort=False)
+        self._read_header: Sequence[str] = ()
 
     def count_rows(self) -> int:
         """Return the number of rows below the header."""
@@ -35,7 +36,7 @@ class CsvFormat:
     def read(self) -> Iterator[Row]:
         """Yield the rows below the header."""
         with self._opened() as reader:
-            header = self._header(reader)
+            header = self._read_header = self._header(reader)
             places = (header.index(self._columns.query), header.index(self._document(header)))
             for record in csv_records(reader, header):
                 yield self._row(record, header, places)
@@ -79,10 +80,8 @@ class CsvFormat:
         return self._lines([[*scored.row.raw, repr(scored.scores[0])] for scored in rows])
 
     def join(self, parts: Sequence[Path], target: Path) -> None:
-        """Write the header and the rows of all parts into one file."""
-        with self._opened() as reader:
-            header = self._header(reader)
-        concatenate(self._lines([[*header, self._added]]), parts, target, compress=self._compress)
+        """Write the header that `read` has found, and the rows of all parts, into one file."""
+        concatenate(self._lines([[*self._read_header, self._added]]), parts, target, compress=self._compress)
 
     def _lines(self, rows: Sequence[Sequence[str]]) -> bytes:
         text = io.StringIO()

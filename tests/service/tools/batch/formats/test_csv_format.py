@@ -22,6 +22,15 @@ def test_a_score_is_added_and_other_values_are_unchanged(tmp_path: Path) -> None
     assert written == b'id,document,query,score\n007,"1\n2","say ""hi""",3.0\n008,5,q,5.0\n'
 
 
+def test_the_header_is_that_of_the_rows(tmp_path: Path) -> None:
+    """Another file may have taken the name of the input since they were read."""
+    source = _file(tmp_path / "in.csv", b"query,document,price\n")
+    assert not list(source.read())
+    (tmp_path / "in.csv").write_bytes(b"query,document,weight\n")
+    source.join([], tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == b"query,document,price,score\n"
+
+
 def test_carriage_return_in_a_value_is_quoted(tmp_path: Path) -> None:
     """Readers take it for the end of a line. The writer of Python before 3.13 does not quote it."""
     content = b'query,document,note\nq,1,"a\rb"\nq,2,"c\r\nd"\n'
