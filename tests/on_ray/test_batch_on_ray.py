@@ -6,12 +6,15 @@ from pathlib import Path
 
 import orjson
 import pytest
+from ray.exceptions import RayError
 
 from rerank_service.errors import OperatorError, SettingsInvalid
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.tools.batch.ray_cluster import ActorPool, connected, plan_actors
+from rerank_service.tools.batch.ray_job import errors_of_ray
 from rerank_service.tools.batch.ray_scorer import ActorOptions, RayScorer
+from rerank_service.tools.nothing_scored import NothingScored
 from support.batch_files import write_pairs
 from support.limits import request_limits
 from support.marked_processes import Started
@@ -96,7 +99,8 @@ request = RerankRequest(query="unused", score_type=ScoreType.RAW)
 options = ActorOptions(single_model_options(settings), request_limits(settings), request)
 with connected("local"):
     rows = [{"id": at, "query": "q", "document": f"{at % 90} 1"} for at in range(300)] + [
-        {"id": 300, "query": "q", "document": "boom"}
+        {"id": 300, "query": "q", "document": "boom"},
+        {"id": 301, "query": "q", "document": None},
     ]
     scored = ray.data.from_items(rows).map_batches(
         RayScorer, fn_constructor_args=(options, 1), batch_size=64, num_cpus=1,
@@ -105,9 +109,11 @@ with connected("local"):
     for row in scored:
         if row["id"] == 300:
             assert np.isnan(row["score"]) and row["error"] == "the model failed on the document", row
+        elif row["id"] == 301:
+            assert np.isnan(row["score"]) and row["error"] == "document must be a string, not null", row
         else:
             assert (row["score"], row["error"]) == (row["id"] % 90 + 1, ""), row
-    assert len(scored) == 301
+    assert len(scored) == 302
     Path("few.jsonl").write_text('{"query": "q", "document": "1"}\\n')
     source = JsonlFormat(Path("few.jsonl").absolute(), Columns(), sort=False, compress=False)
     job = Job(source=Path("few.jsonl"), file_format=source, part_pairs=10, strict=False)
@@ -124,6 +130,13 @@ def test_the_scorer_in_a_dataset_of_its_user(tmp_path: Path, small_folder: Path,
     (tmp_path / "script.py").write_text(_SCRIPT)
     output = _finished(start, "script.py", str(small_folder))
     assert "error: a node of the cluster has another model or engine: model was other, now small " in output
+
+
+def test_an_actor_whose_model_is_broken_ends_the_job_as_without_ray() -> None:
+    """So the message says that finished parts are kept."""
+    error = RayError("Traceback\n  rerank_service.tools.nothing_scored.NothingScored: the model scores nothing")
+    with pytest.raises(NothingScored, match=r"^the model scores nothing$"), errors_of_ray():
+        raise error
 
 
 def test_an_actor_rejects_another_model(small_folder: Path, tmp_path: Path) -> None:

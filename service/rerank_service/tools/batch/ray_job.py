@@ -73,7 +73,7 @@ def score_on_ray(
         NothingScored: the model of an actor fails on every pair.
         OperatorError: an actor cannot load the model, or the cluster fails.
     """
-    with _errors():
+    with errors_of_ray():
         results = _results(options, pool, job, frozenset(finished))
         for part in unfinished_parts(job, finished):
             if not len(part.pairs):
@@ -114,7 +114,7 @@ def _results(options: ActorOptions, pool: ActorPool, job: Job, finished: frozens
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def errors_of_ray() -> Iterator[None]:
     """Turn errors of Ray into errors of one line."""
     try:
         yield

@@ -17,6 +17,7 @@ from rerank_service.tools.batch.job_identity import changes
 from rerank_service.tools.batch.model_identity import model_identity
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
+from rerank_service.tools.batch.rows import row_error
 
 CALLS_PER_ACTOR = 2
 """Calls that run at the same time in an actor: while the lanes run the pairs of one, the other is tokenized."""
@@ -55,10 +56,19 @@ class RayScorer:
         self._scorer = BulkScorer(model, options.limits, options.request)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Score a batch of columns."""
-        scored = self.score(Pairs(batch["query"].tolist(), batch["document"].tolist()))
-        errors = [scored.errors.get(at, "") for at in range(len(scored.scores))]
-        return {**batch, "score": scored.scores, "error": np.array(errors, np.str_)}
+        """Score a batch of columns. A pair is valid by the rules of `rerank batch`."""
+        queries, documents = batch["query"].tolist(), batch["document"].tolist()
+        errors = [
+            row_error(query, [document], is_list=False, names=("query", "document"))
+            for query, document in zip(queries, documents, strict=True)
+        ]
+        valid = [at for at, error in enumerate(errors) if not error]
+        scored = self.score(Pairs([queries[at] for at in valid], [documents[at] for at in valid]))
+        for place, error in scored.errors.items():
+            errors[valid[place]] = error
+        scores = np.full(len(errors), np.nan)
+        scores[valid] = scored.scores
+        return {**batch, "score": scores, "error": np.array(errors, np.str_)}
 
     def score(self, pairs: Pairs) -> PairScores:
         """Score pairs. Thread-safe."""

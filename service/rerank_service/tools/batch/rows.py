@@ -70,10 +70,11 @@ def valid_row(number: int, raw: Any, query: Any, document: Any, names: tuple[str
     """
     is_list = isinstance(document, list)
     documents = document if is_list else [document]
-    return Row(number, raw, query, documents, is_list, _error(query, documents, is_list=is_list, names=names))
+    return Row(number, raw, query, documents, is_list, row_error(query, documents, is_list=is_list, names=names))
 
 
-def _error(query: Any, documents: Sequence[Any], *, is_list: bool, names: tuple[str, str]) -> str:
+def row_error(query: Any, documents: Sequence[Any], *, is_list: bool, names: tuple[str, str]) -> str:
+    """Return why a row with these values cannot be scored; empty for a valid row."""
     if not isinstance(query, str):
         return f"{names[0]} must be a string, not {json_type(query)}"
     if not query:
