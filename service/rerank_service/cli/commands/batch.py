@@ -56,7 +56,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--restart", action="store_true", help="discard finished parts and OUT, and score all rows again"
+        "--restart",
+        action="store_true",
+        help="discard finished parts and OUT, and score all rows again. After a kill, run the command without "
+        "--restart",
     )
     group.add_argument("--strict", action="store_true", help="stop at the first row that cannot be scored")
     group.add_argument(
@@ -152,7 +155,8 @@ COMMAND = Command(
     description="Score each document of a file for its query. The model runs in this process with the settings of "
     "`rerank serve`, or in a running server (--server). A row has a query and a document, and gets a score; or a query "
     "and a list of documents, and gets their scores. Rows that cannot be scored are listed in OUT.errors.jsonl. "
-    "Finished parts are kept in OUT.parts: after a kill, the same command continues with the next part.",
+    "Finished parts are kept in OUT.parts: after a kill, the same command, without --restart, continues with the next "
+    "part.",
     examples=(
         (
             'lines such as {"query": "capital of France", "document": "Paris"}',
