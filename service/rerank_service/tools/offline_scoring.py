@@ -14,20 +14,24 @@ from numpy.typing import NDArray
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import limit_tokenizer_threads
+from rerank_service.error_text import one_line
 from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.registry import Registry
 from rerank_service.ranking.limits import RequestLimits
+from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.tools.nothing_scored import NothingScored
 from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8
 """Number of queries scored at the same time: enough to form batches of pairs with similar lengths."""
+_LETTER = "a"
 _NO_DEADLINE_SECONDS = 365 * 24 * 3600.0
 
 Logits = NDArray[np.float32]
@@ -87,6 +91,8 @@ async def local_scorer(
 ) -> AsyncIterator[Scorer]:
     """Load a model and run its lanes. The limits on the number of documents and windows do not apply.
 
+    `score` raises NothingScored if the model fails on every pair.
+
     Raises:
         BundleInvalid: the model cannot be served.
         MemoryTooSmall: its weights exceed the memory limit.
@@ -99,12 +105,17 @@ async def local_scorer(
     unbounded = replace(limits, max_documents=sys.maxsize, max_windows=sys.maxsize)
     reranker = Reranker(registry, admissions, unbounded)
 
-    async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
+    async def rank(query: str, documents: Sequence[str]) -> Ranking:
         request = RerankRequest(query=query, max_tokens_per_doc=max_tokens_per_doc, too_long=too_long)
         deadline = Deadline.after(_NO_DEADLINE_SECONDS)
+        return await reranker.rerank(request, documents, reader=StringReader(), deadline=deadline)
+
+    async def score(query: str, documents: Sequence[str]) -> Scores | Refusal:
         try:
-            ranking = await reranker.rerank(request, documents, reader=StringReader(), deadline=deadline)
+            ranking = await rank(query, documents)
         except (InvalidRequest, InferenceFailed) as error:
+            if isinstance(error, InferenceFailed):
+                await _check_that_it_scores(rank)
             return Refusal(str(error))
         return scores_of(ranking, query_truncated=ranking.query_truncated)
 
@@ -114,6 +125,14 @@ async def local_scorer(
     finally:
         model.scheduler.close()
         await lanes
+
+
+async def _check_that_it_scores(rank: Callable[[str, Sequence[str]], Awaitable[Ranking]]) -> None:
+    try:
+        await rank(_LETTER, [_LETTER])
+    except InferenceFailed as error:
+        reason = one_line(error.__cause__ or error)
+        raise NothingScored(f"the model does not score a pair of two letters either: {reason}") from error
 
 
 def scores_of(results: Iterable[RankedDocument | pb.Result], *, query_truncated: bool) -> Scores:

@@ -22,13 +22,15 @@ from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.errors import OperatorError, SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
+from rerank_service.tools import offline_scoring
 from rerank_service.tools.nothing_scored import NothingScored
 from rerank_service.tools.offline_scoring import Refusal, Scores
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_scoring import server_scorer
 from support.http import listening
 from support.limited_server import SLOW, limited_server
-from support.running import Running, Served, served
+from support.limits import batch_limits
+from support.running import Running, Served, build_held, served
 from support.small import BOOM
 
 RNG = np.random.default_rng(3)
@@ -334,6 +336,24 @@ async def test_a_server_that_scores_nothing_ends_the_evaluation(
             server.broken = status
             with pytest.raises(NothingScored, match="either: the server is broken"):
                 await scorer.score("0", ["1", "2"])
+
+
+def test_a_model_that_scores_nothing_ends_the_evaluation(
+    rerank: Callable[..., int],
+    small_model: Bundle,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In this process, too. A model that fails on some documents only does not end it (above)."""
+    _collection(tmp_path / "some.jsonl")
+    model, held = build_held(small_model, limits=batch_limits(), lanes=1)
+    held.fail()
+    monkeypatch.setattr(offline_scoring, "load_selected", lambda _: model)
+    assert rerank("eval", "some.jsonl", "--model", small_model.folder, "--json", "some.json") == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "rerank: the model does not score a pair of two letters either: the model failed"
+    assert not (tmp_path / "some.json").exists()
 
 
 async def test_an_evaluation_never_has_scores_of_two_versions() -> None:
