@@ -172,10 +172,13 @@ def hub_files(path: Path) -> Iterator[Path]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     """Write the manifest of a folder, after all other files. `files` is computed from the folder."""
-    complete = manifest.model_copy(
-        update={"files": {name: file_digest(folder / name) for name in sorted(_names_to_list(folder))}}
-    )
+    complete = manifest.model_copy(update={"files": file_digests(folder)})
     return Bundle(folder, write_manifest_file(folder, complete))
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the sha256, in hex, of each file that the manifest of a folder must list."""
+    return {name: file_digest(folder / name) for name in sorted(_names_to_list(folder))}
 
 
 def file_digest(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Add a calibration to a bundle. Only the manifest changes, so that one rename publishes the whole change."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -7,21 +8,31 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rerank_service.errors import CalibrationFailed
-from rerank_service.models.bundle import Bundle, is_ignored, open_bundle, write_manifest
+from rerank_service.errors import BundleInvalid, CalibrationFailed
+from rerank_service.models.bundle import Bundle, file_digests, is_ignored, open_bundle
+from rerank_service.models.files import MANIFEST
 from rerank_service.models.manifest import Manifest
+from rerank_service.models.manifest_file import read_manifest, write_manifest_file
 from rerank_service.tools.calibration.calibrate import CalibrationResult
 
 
 def update_in_place(bundle: Bundle, result: CalibrationResult, labels_sha256: str) -> Bundle:
-    """Write the calibration to the bundle itself. `labels_sha256` is that of the file that it was fitted to."""
-    return write_manifest(bundle.folder, _manifest(bundle, result, labels_sha256))
+    """Write the calibration to the bundle itself. `labels_sha256` is that of the file that it was fitted to.
+
+    Raises:
+        BundleInvalid: a file of the bundle was changed after it was opened. Nothing is written.
+    """
+    manifest = _manifest(bundle, result, labels_sha256)
+    bundle.check_unchanged()
+    _check_manifest_unchanged(bundle)
+    return Bundle(bundle.folder, write_manifest_file(bundle.folder, manifest))
 
 
 def update_copy(bundle: Bundle, result: CalibrationResult, labels_sha256: str, out: Path) -> Bundle:
     """Write a copy of the bundle with the calibration. `out` appears only when the copy is complete.
 
     Raises:
+        BundleInvalid: a file of the bundle was changed after it was opened.
         CalibrationFailed: `out` exists and is not an empty folder.
     """
     check_output_folder(out)
@@ -31,7 +42,9 @@ def update_copy(bundle: Bundle, result: CalibrationResult, labels_sha256: str, o
         copy = Path(work) / "bundle"
         shutil.copytree(bundle.folder, copy, ignore=_ignored)
         copy.chmod(0o755)  # the bundle may be read-only, as in an image
-        write_manifest(copy, _manifest(bundle, result, labels_sha256))
+        manifest = _manifest(bundle, result, labels_sha256)
+        bundle.check_unchanged()
+        write_manifest_file(copy, manifest)
         open_bundle(copy)
         copy.replace(target)
     return open_bundle(out)
@@ -47,9 +60,19 @@ def check_output_folder(out: Path) -> None:
         raise CalibrationFailed(f"--out {out} exists already; choose another folder, or remove it")
 
 
+def _check_manifest_unchanged(bundle: Bundle) -> None:
+    """Raise BundleInvalid if the manifest is another one than the one that was opened. A hub folder has none."""
+    manifest = bundle.folder / MANIFEST
+    expected = bundle.manifest if bundle.manifest.files else None
+    if (read_manifest(bundle.folder) if os.path.lexists(manifest) else None) != expected:
+        raise BundleInvalid(f"{manifest} was changed during the calibration: calibrate again")
+
+
 def _manifest(bundle: Bundle, result: CalibrationResult, labels_sha256: str) -> Manifest:
+    """Return the manifest with the calibration. It keeps the verified digests; those of a hub folder are computed."""
     recipe = bundle.manifest.recipe | {"calibration": _evidence(result, labels_sha256)}
-    return bundle.manifest.model_copy(update={"calibration": result.calibration, "recipe": recipe})
+    files = bundle.manifest.files or file_digests(bundle.folder)
+    return bundle.manifest.model_copy(update={"calibration": result.calibration, "recipe": recipe, "files": files})
 
 
 def _evidence(result: CalibrationResult, labels_sha256: str) -> dict[str, Any]:
