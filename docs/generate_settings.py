@@ -15,8 +15,8 @@ Settings of `rerank serve`. This page is generated from `service/rerank_service/
   `RERANK_TLS_…`, the server does not start, because an empty value must not switch the protection off.
 - A mistake ends the start with exit status 2 and one line: the setting, its value and the next step. This includes a
   model that cannot be served, a port in use, and a file that cannot be read.
-- A variable that begins with `RERANK_` and is no setting causes only a warning in the log, because Kubernetes adds such
-  variables to the pods of a Service named `rerank`.
+- A variable that begins with `RERANK_` and is no setting causes a warning in the log, and `rerank doctor` reports it.
+  Those that Kubernetes adds to the pods of a Service named `rerank`, such as `RERANK_SERVICE_HOST`, cause neither.
 """
 _TABLE_HEAD = "| flag | variable | default | description |\n|---|---|---|---|"
 _CLIENT_COMMANDS = f"""## Client commands

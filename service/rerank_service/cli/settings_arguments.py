@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic_settings import CliSettingsSource
 
 from rerank_service.cli.server_arguments import API_KEY, CLIENT_VARIABLES
+from rerank_service.cli.service_links import is_service_link
 from rerank_service.cli.settings_help import default_text, groups
 from rerank_service.settings import Settings, read_settings, without_empty
 from rerank_service.suggestion import nearest_name
@@ -83,10 +84,10 @@ def given_settings(arguments: argparse.Namespace) -> Settings:
 def unknown_variables(settings: Settings) -> dict[str, str | None]:
     """Return the variables RERANK_… without effect, each with the known variable that is nearest to it, if any.
 
-    RERANK_API_KEY instead of RERANK_API_KEYS would leave the server open.
+    RERANK_API_KEY instead of RERANK_API_KEYS would leave the server open. Those of Kubernetes are left out.
     """
     known = {f"RERANK_{name.upper()}" for name in Settings.model_fields}
     has_keys = bool(settings.api_keys or settings.api_keys_file)
     ignored = known.union(CLIENT_VARIABLES) - (set() if has_keys else {API_KEY})
     names = (name for name in sorted(os.environ.keys() - ignored) if name.startswith("RERANK_"))
-    return {name: nearest_name(name, known) for name in names}
+    return {name: nearest_name(name, known) for name in names if not is_service_link(name, os.environ[name])}

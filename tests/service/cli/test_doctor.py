@@ -115,6 +115,28 @@ def test_variable_without_effect_is_wrong(monkeypatch: pytest.MonkeyPatch, small
     assert (found.text, found.fix) == ("RERANK_API_KEY has no effect", "set RERANK_API_KEYS")
 
 
+def test_variables_of_kubernetes_are_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services named `rerank` and `rerank-live`. Others with such a name are typos."""
+    links = {
+        "RERANK_SERVICE_HOST": "10.0.0.1",
+        "RERANK_SERVICE_PORT": "8080",
+        "RERANK_SERVICE_PORT_GRPC": "50051",
+        "RERANK_PORT": "tcp://10.0.0.1:8080",
+        "RERANK_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "RERANK_PORT_8080_TCP_PROTO": "tcp",
+        "RERANK_PORT_8080_TCP_PORT": "8080",
+        "RERANK_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "RERANK_LIVE_SERVICE_HOST": "10.0.0.2",
+        "RERANK_LIVE_PORT": "udp://10.0.0.2:80",
+        "RERANK_LIVE_PORT_80_UDP_ADDR": "10.0.0.2",
+    }
+    typos = {"RERANK_HOSTS": "::", "RERANK_RST_PORT": "80", "RERANK_PORTS": "tcp://10.0.0.1:80"}
+    for name, value in (links | typos).items():
+        monkeypatch.setenv(name, value)
+    found = _not_ok(_found(*_FREE, "--quick"))
+    assert [each.text for each in found] == [f"{name} has no effect" for name in sorted(typos)]
+
+
 def test_each_model_is_checked_alone(tmp_path: Path, golden: Path) -> None:
     """An altered bundle, and one with another logit. The third one is fine."""
     for name in ("altered", "golden"):
