@@ -10,14 +10,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from rerank_service.garbage import collections_paused
-from rerank_service.installation import command_name, install_command
+from rerank_service.installation import command_name, server_install_command
 
 if TYPE_CHECKING:
     from rerank_service.cli.commands import Command
     from rerank_service.cli.parser import Parser
 
 _INSTALL_HINT = (
-    "rerank: {missing} is not installed. The server and the command line need the extra [cpu], or [gpu] for CUDA:\n"
+    "rerank: {missing} is not installed. Server and command line need the extra [cpu], [openvino] or [gpu]:\n"
     "    {install}"
 )
 _WRONG_SETTING = 2  # as argparse exits for a wrong flag
@@ -34,7 +34,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
-        print(_INSTALL_HINT.format(missing=error.name, install=install_command("cpu")), file=sys.stderr)
+        print(_INSTALL_HINT.format(missing=error.name, install=server_install_command()), file=sys.stderr)
         return 1
     except OSError as error:  # standard output cannot be written: rich writes to it while the parser is built
         print(f"rerank: {_message(error)}", file=sys.stderr)

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,20 @@ from urllib.parse import unquote, urlsplit
 
 _PACKAGE = "rerank-service"
 _COMMAND = "rerank"
+RUNTIME_EXTRAS = {"onnxruntime": "cpu", "onnxruntime-gpu": "gpu", "onnxruntime-openvino": "openvino"}
+"""Packages that contain the module `onnxruntime`, each with the extra that installs it. Each one replaces files of the
+others."""
+
+Version = Callable[[str], str | None]
+"""Returns the version of a package; None if it is not installed."""
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def command_name() -> str:
@@ -59,6 +73,12 @@ def install_command(extra: str, *, anywhere: bool = False) -> str:
     shown = str if anywhere else _relative_path
     editable, source = _source(extra, shown)
     return f"{_pip_install(shown)} {'-e ' if editable else ''}{shlex.quote(source)}"
+
+
+def server_install_command(version_of: Version = installed_version) -> str:
+    """Return the command that installs all packages of a server, with the ONNX Runtime that is installed already."""
+    found = (extra for runtime, extra in RUNTIME_EXTRAS.items() if version_of(runtime) is not None)
+    return install_command(next(found, "cpu"))
 
 
 def _source(extra: str, shown: Callable[[Path], str]) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_service.installation import command_name, install_command, serve_command
+from rerank_service.installation import command_name, install_command, serve_command, server_install_command
 
 
 def _installed_from(folder: Path, record: object) -> Path:
@@ -108,3 +108,14 @@ def test_bundle_is_served_by_the_command_of_make_run(tmp_path: Path, monkeypatch
     assert serve_command() == ".venv/bin/rerank serve --model"
     script.unlink()
     assert serve_command() == f"{command_name()} serve --model"
+
+
+@pytest.mark.parametrize(
+    ("installed", "extra"),
+    [((), "cpu"), (("onnxruntime",), "cpu"), (("onnxruntime-gpu",), "gpu"), (("onnxruntime-openvino",), "openvino")],
+)
+def test_packages_of_a_server_are_installed_for_the_runtime_that_is_there(
+    installed: tuple[str, ...], extra: str
+) -> None:
+    """Another extra would replace files of this runtime."""
+    assert f"[{extra}]" in server_install_command(lambda name: "1" if name in installed else None)

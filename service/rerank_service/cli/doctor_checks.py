@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rerank_service.cli.settings_arguments import unknown_variables
 from rerank_service.errors import SettingsInvalid
-from rerank_service.installation import command_name
+from rerank_service.installation import command_name, installed_version
 from rerank_service.settings import Settings
 from rerank_service.tools.doctor.checks import Check, run_checks
 from rerank_service.tools.doctor.finding import Finding, ok, wrong
-from rerank_service.tools.doctor.packages import installed_version, own_requirements, package_findings
+from rerank_service.tools.doctor.packages import own_requirements, package_findings
 
 if TYPE_CHECKING:
     import ssl

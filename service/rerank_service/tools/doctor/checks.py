@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rerank_service.error_text import one_line
 from rerank_service.errors import OperatorError
-from rerank_service.installation import install_command
+from rerank_service.installation import server_install_command
 from rerank_service.tools.doctor.finding import Finding, wrong
 
 
@@ -30,6 +30,6 @@ def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
 
 def _failure(check: Check, error: Exception) -> Finding:
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("rerank"):
-        return wrong(check.name, f"the Python package {error.name} is not installed", install_command("cpu"))
+        return wrong(check.name, f"the Python package {error.name} is not installed", server_install_command())
     text = one_line(error)
     return wrong(check.name, text if isinstance(error, OperatorError) else f"{type(error).__name__}: {text}", check.fix)

@@ -3,30 +3,17 @@
 import importlib.metadata
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from rerank_service.installation import install_command
+from rerank_service.installation import RUNTIME_EXTRAS, Version, install_command, server_install_command
 from rerank_service.quantities import counted
 from rerank_service.tools.doctor.finding import Finding, ok, wrong
 
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")
-"""Packages that contain the module `onnxruntime`. One of them must be installed, and only one."""
 _OTHERS = ("onnx", "onnxruntime-ep-openvino")
 """Packages of the extras cpu, openvino and gpu."""
 _OWN = "rerank-service"
 _REQUIRED = re.compile(r"""([\w.-]+)[^;]*(?:;\s*extra\s*==\s*['"]server['"])?""")
 """A requirement of the base install or of the extra server, without a marker of the platform."""
-
-Version = Callable[[str], str | None]
-"""Return the version of a package; None if it is not installed."""
-
-
-def installed_version(package: str) -> str | None:
-    """Return the version of a package; None if it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def own_requirements() -> tuple[str, ...]:
@@ -54,7 +41,7 @@ def _server_packages(version: Version, requirements: Iterable[str]) -> Iterator[
     versions = {name: version(name) for name in (_OWN, *required_packages(requirements))}
     missing = [name for name, installed in versions.items() if installed is None]
     if missing:
-        yield wrong("packages", f"not installed: {', '.join(missing)}", install_command("cpu"))
+        yield wrong("packages", f"not installed: {', '.join(missing)}", server_install_command(version))
     versions |= {name: version(name) for name in _OTHERS}
     own = f"{_OWN} {versions.pop(_OWN)}"
     found = [f"{name} {installed}" for name, installed in versions.items() if installed]
@@ -62,10 +49,10 @@ def _server_packages(version: Version, requirements: Iterable[str]) -> Iterator[
 
 
 def _runtime(version: Version) -> Finding:
-    found = {name: installed for name in RUNTIMES if (installed := version(name))}
+    found = {name: installed for name in RUNTIME_EXTRAS if (installed := version(name))}
     shown = ", ".join(f"{name} {installed}" for name, installed in found.items())
     if not found:
-        return wrong("ONNX Runtime", "no package with ONNX Runtime is installed", install_command("cpu"))
+        return wrong("ONNX Runtime", "no package with ONNX Runtime is installed", server_install_command(version))
     if len(found) > 1:
         return wrong(
             "ONNX Runtime",

@@ -8,11 +8,11 @@ from rerank_service.engine.available import AvailableEngines, SkippedEngine, ava
 from rerank_service.engine.cgroup_limits import memory_limits
 from rerank_service.engine.host import Cores, Cpu, cores
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
+from rerank_service.installation import installed_version
 from rerank_service.tools.doctor.engines import engine_findings
 from rerank_service.tools.doctor.finding import Finding, Status
 from rerank_service.tools.doctor.machine_limits import cores_findings, memory_findings
 from rerank_service.tools.doctor.packages import (
-    installed_version,
     own_requirements,
     package_findings,
     required_packages,
@@ -53,12 +53,15 @@ def test_installed_packages_are_ok() -> None:
     assert f"grpcio {installed_version('grpcio')}" in findings[1].details
 
 
-def test_missing_package_is_wrong() -> None:
-    """The fix installs the extra."""
-    versions = {"rerank-service": "1", "grpcio": "1", "protobuf": "7", "onnxruntime": "1.23.0"}
+@pytest.mark.parametrize(
+    ("runtime", "extra"), [("onnxruntime", "cpu"), ("onnxruntime-gpu", "gpu"), ("onnxruntime-openvino", "openvino")]
+)
+def test_missing_package_is_wrong(runtime: str, extra: str) -> None:
+    """The fix installs the extra that keeps the installed runtime."""
+    versions = {"rerank-service": "1", "grpcio": "1", "protobuf": "7", runtime: "1.23.0"}
     found = _only(list(package_findings(versions.get, _REQUIREMENTS)), Status.WRONG)
     assert found.text == "not installed: fastapi"
-    assert "[cpu]" in found.fix
+    assert f"[{extra}]" in found.fix
 
 
 @pytest.mark.parametrize(
