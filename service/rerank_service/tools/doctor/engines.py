@@ -13,7 +13,8 @@ from rerank_service.tools.doctor.processor import BF16_FEATURES
 def engine_findings(available: AvailableEngines, cpu: Cpu, *, has_gpu: bool) -> Iterator[Finding]:
     """Yield the engines that work, and a reason for each one that does not.
 
-    An engine that does not work is slow if the machine has the hardware for it. `has_gpu`: there is an NVIDIA driver.
+    An engine that does not work is slow if the machine has the hardware for it. With CUDA, engines of the processor are
+    not missed. `has_gpu`: there is an NVIDIA driver.
     """
     yield ok("engines", f"work here: {', '.join(map(str, available.engines))}")
     skipped = available.skipped
@@ -21,7 +22,7 @@ def engine_findings(available: AvailableEngines, cpu: Cpu, *, has_gpu: bool) -> 
     lacks_cuda = all(engine.provider is not Provider.CUDA for engine in available.engines)
     for reason in reasons(skipped):
         yield ok("engines", f"do not work here: {reason}")
-    if lacks_bf16 and BF16_FEATURES & cpu.features:
+    if lacks_bf16 and lacks_cuda and BF16_FEATURES & cpu.features:
         yield slow(
             "bf16",
             "the processor has instructions for bf16, and no engine uses them",

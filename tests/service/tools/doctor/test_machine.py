@@ -136,3 +136,10 @@ def test_unused_hardware_is_slow() -> None:
     fixes = {finding.name: finding.fix for finding in findings if finding.status is Status.SLOW}
     assert "[openvino]" in fixes["bf16"]
     assert "[gpu]" in fixes["GPU"]
+
+
+def test_bf16_of_the_processor_is_not_missed_beside_cuda() -> None:
+    """The extra openvino would replace the runtime of the GPU."""
+    available = AvailableEngines((Engine(Provider.CUDA, Precision.FP16), CPU_FP32), ())
+    findings = list(engine_findings(available, Cpu("Zen 4", frozenset({"avx512_bf16"})), has_gpu=True))
+    assert _statuses(findings) == {"engines": Status.OK}
