@@ -39,7 +39,17 @@ def claim(path: Path) -> None:
     """Check that a socket can be created at a path, and remove the file of a server that no longer runs.
 
     Raises:
-        SettingsInvalid: the folder is missing, another server listens, or the file is no socket.
+        SettingsInvalid: as `check_free`.
+    """
+    check_free(path)
+    path.unlink(missing_ok=True)
+
+
+def check_free(path: Path) -> None:
+    """Check that a socket can be created at a path, where the file of a server that no longer runs may be.
+
+    Raises:
+        SettingsInvalid: the path is too long, its folder is missing, another server listens, or the file is no socket.
     """
     if len(bytes(path)) > _MAX_PATH_BYTES:
         raise _unusable(path, f"the path is longer than {_MAX_PATH_BYTES} bytes")
@@ -53,7 +63,6 @@ def claim(path: Path) -> None:
         raise _unusable(path, "the file exists and is no socket")
     if _has_listener(path):
         raise _unusable(path, "another server listens on it")
-    path.unlink()
 
 
 def allow_connections(path: Path) -> None:

@@ -4,7 +4,7 @@ Rule: each check imports its packages inside its function, so that a broken pack
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,12 +18,7 @@ from rerank_service.tools.doctor.finding import Finding, ok, wrong
 from rerank_service.tools.doctor.packages import own_requirements, package_findings
 
 if TYPE_CHECKING:
-    import ssl
-
-    from rerank_service.api.address import TcpAddress
-
-Answers = Callable[[str, int, "ssl.SSLContext | None"], bool]
-"""Returns whether a program answers at a host and port as a rerank server would."""
+    from rerank_service.api.address import UnixAddress
 
 _REPORT_ENGINES = "install the runtime again in a new environment, or report the message as a bug"
 _MODEL_FIX = "change the setting or the model folder as the message says, or set another --model"
@@ -120,13 +115,9 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 def _ports(settings: Settings) -> Iterator[Finding]:
     from rerank_service.api.address import TcpAddress, listen_addresses
     from rerank_service.api.tcp_sockets import reserved_port
-    from rerank_service.tools.doctor.ports import (
-        grpc_answers,
-        metrics_answer,
-        port_finding,
-        rest_answers,
-        socket_folder_finding,
-    )
+    from rerank_service.cli.doctor_running_server import is_own_port
+    from rerank_service.tools.doctor.answers import grpc_answers, metrics_answer, rest_answers
+    from rerank_service.tools.doctor.ports import port_finding
     from rerank_service.wiring import metrics_options
 
     addresses = listen_addresses(settings.host)
@@ -136,11 +127,25 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         ports.append(("--metrics-port", metrics.port, metrics_answer))
     for flag, port, answers in ports if tcp else ():
         reserve = partial(reserved_port, tcp, port, flag=flag)
-        is_own = partial(_is_own, settings, tcp[0], port, answers, has_tls=flag != "--metrics-port")
+        is_own = partial(is_own_port, settings, tcp[0], port, answers, has_tls=flag != "--metrics-port")
         yield port_finding(flag, port, reserve, is_own)
     for each in addresses:
         if not isinstance(each, TcpAddress):
-            yield socket_folder_finding(each.folder)
+            yield from _sockets(each)
+
+
+def _sockets(listens: "UnixAddress") -> Iterator[Finding]:
+    from rerank_service.api.unix_sockets import check_free
+    from rerank_service.cli.doctor_running_server import is_own_socket
+    from rerank_service.tools.doctor.ports import socket_finding, socket_folder_problem
+
+    problem = socket_folder_problem(listens.folder)
+    if problem is not None:
+        yield problem
+        return
+    for protocol in ("grpc", "rest"):
+        path = listens.path(protocol)
+        yield socket_finding(path, partial(check_free, path), partial(is_own_socket, listens, protocol))
 
 
 def _admin(settings: Settings) -> Iterator[Finding]:
@@ -149,7 +154,9 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     from rerank_service.admin_port import admin_options, bundle_folders
     from rerank_service.api.address import TcpAddress
     from rerank_service.api.tcp_sockets import reserved_port
-    from rerank_service.tools.doctor.ports import grpc_answers, port_finding
+    from rerank_service.cli.doctor_running_server import is_own_port
+    from rerank_service.tools.doctor.answers import grpc_answers
+    from rerank_service.tools.doctor.ports import port_finding
     from rerank_service.wiring import api_keys
 
     bundle_folders(settings)  # raises an error for a wrong --bundles-root
@@ -158,31 +165,8 @@ def _admin(settings: Settings) -> Iterator[Finding]:
         return
     tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
     reserve = partial(reserved_port, tcp, options.port, flag="--admin-port", host_flag="--admin-host")
-    is_own = partial(_is_own, settings, tcp[0], options.port, grpc_answers)
+    is_own = partial(is_own_port, settings, tcp[0], options.port, grpc_answers)
     yield port_finding("--admin-port", options.port, reserve, is_own)
-
-
-def _is_own(settings: Settings, listens: "TcpAddress", port: int, answers: Answers, *, has_tls: bool = True) -> bool:
-    """Return whether a port in use is that of a running server with these settings: its REST port responds, and this
-    port answers as `answers` says. `has_tls`: the port requires TLS if the settings do."""
-    from rerank_service.api.address import TcpAddress, listen_addresses
-    from rerank_service.tools.doctor.ports import rest_answers
-
-    own = next((each for each in listen_addresses(settings.host) if isinstance(each, TcpAddress)), None)
-    if own is None or not settings.rest_port:
-        return False
-    responds = _asked(settings, own, settings.rest_port, rest_answers)
-    return responds and _asked(settings, listens, port, answers, has_tls=has_tls)
-
-
-def _asked(settings: Settings, listens: "TcpAddress", port: int, answers: Answers, *, has_tls: bool = True) -> bool:
-    """Return whether a program answers as `answers` says at a port of an address that a server listens on."""
-    from rerank_service.api.address import address, local_address
-    from rerank_service.tools.doctor.ports import own_server_context
-
-    host, _, _ = local_address(address(listens.ip, port)).rpartition(":")
-    context = own_server_context(settings.tls_cert, settings.tls_key) if has_tls and settings.tls_cert else None
-    return answers(host.strip("[]"), port, context)
 
 
 def _traces(settings: Settings) -> Iterator[Finding]:

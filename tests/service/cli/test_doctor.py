@@ -19,8 +19,10 @@ from rerank_service.__main__ import build_parser, commands
 from rerank_service.api.address import listen_addresses
 from rerank_service.api.auth import Keys
 from rerank_service.api.grpc.server import listening as grpc_listening
+from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_port import metrics_app
 from rerank_service.api.http.server import listening
+from rerank_service.api.unix_sockets import listening_unix_socket
 from rerank_service.cli.commands.doctor import _findings
 from rerank_service.cli.output.findings import finding_json, findings_summary, findings_table
 from rerank_service.models.bundle import Bundle, write_manifest
@@ -257,6 +259,49 @@ async def test_admin_port_of_a_running_server_on_another_address_is_ok(edges: Se
         flags = map(str, ("--host", host, *rest, *admin_api, "--admin-host", "127.0.0.2"))
         findings = await asyncio.to_thread(_found, *_FREE, "--quick", *flags)
     assert _not_ok(findings) == []
+
+
+async def test_unix_sockets_of_a_running_server_are_ok(edges: Served, tmp_path: Path) -> None:
+    """For gRPC and REST."""
+    host = f"unix:{tmp_path}"
+    addresses = listen_addresses((host,))
+    async with (
+        listening(build_app(edges.routes), rest_options(addresses=addresses)),
+        grpc_listening((), Keys(), grpc_options(addresses=addresses)),
+    ):
+        findings = await asyncio.to_thread(_found, *_FREE, "--quick", "--host", host)
+    assert _not_ok(findings) == []
+    assert [each.text for each in _named(findings, "--host")] == [
+        f"{tmp_path / name} is in use, and a rerank server with these settings runs here"
+        for name in ("grpc.sock", "rest.sock")
+    ]
+
+
+def test_unix_socket_that_cannot_be_made_is_wrong(tmp_path: Path) -> None:
+    """A program that is no server listens on one file, and the other one is no socket."""
+    (tmp_path / "rest.sock").write_text("text")
+    with listening_unix_socket(tmp_path / "grpc.sock"):
+        found = _not_ok(_found(*_FREE, "--quick", "--host", f"unix:{tmp_path}"))
+    assert [(each.name, each.status) for each in found] == [("--host", Status.WRONG)] * 2
+    assert "grpc.sock: another server listens on it" in found[0].text
+    assert "rest.sock: the file exists and is no socket" in found[1].text
+    assert (tmp_path / "rest.sock").read_text() == "text"
+
+
+def test_unix_socket_with_a_long_path_is_wrong(tmp_path: Path) -> None:
+    """The kernel has a limit."""
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    found = _not_ok(_found(*_FREE, "--quick", "--host", f"unix:{folder}"))
+    assert len(found) == 2
+    assert all("the path is longer than 107 bytes" in each.text for each in found)
+
+
+def test_file_of_a_killed_server_is_ok(tmp_path: Path) -> None:
+    """The next server replaces it, and doctor leaves it."""
+    listening_unix_socket(tmp_path / "rest.sock").close()
+    assert _not_ok(_found(*_FREE, "--quick", "--host", f"unix:{tmp_path}")) == []
+    assert (tmp_path / "rest.sock").is_socket()
 
 
 async def test_port_of_another_program_beside_a_running_server_is_wrong(edges: Served, used_port: int) -> None:
