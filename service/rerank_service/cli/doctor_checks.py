@@ -187,18 +187,29 @@ def _cache(settings: Settings) -> Iterator[Finding]:
 
 def _models(settings: Settings, *, loads: bool) -> Iterator[Finding]:
     """Check each model on its own."""
+    from rerank_service.engine.cgroup_limits import memory_limits
     from rerank_service.models.catalog.entry import ModelEntry
-    from rerank_service.wiring import model_entries
+    from rerank_service.wiring import model_entries, model_options
+
+    limits = memory_limits()
+    uses_memory = bool(limits) and _runs_here(settings)
 
     def check(entry: ModelEntry) -> Check:
         name = "model" if settings.models is None else f"model {entry.name}"
         return Check(name, partial(_model, name, entry), _MODEL_FIX)
 
     def _model(name: str, entry: ModelEntry) -> Iterator[Finding]:
-        from rerank_service.engine.cgroup_limits import memory_limits
         from rerank_service.tools.doctor.model import model_findings
-        from rerank_service.wiring import model_options
 
-        yield from model_findings(name, model_options(entry, settings), memory_limits(), loads=loads)
+        options = model_options(entry, settings)
+        yield from model_findings(name, options, limits, runs_here=uses_memory, loads=loads)
 
     yield from run_checks(check(entry) for entry in model_entries(settings))
+
+
+def _runs_here(settings: Settings) -> bool:
+    from rerank_service.cli.doctor_running_server import runs_here
+
+    with suppress(SettingsInvalid):  # the check of the ports reports wrong addresses
+        return runs_here(settings)
+    return False

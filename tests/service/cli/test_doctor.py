@@ -25,6 +25,7 @@ from rerank_service.api.http.server import listening
 from rerank_service.api.unix_sockets import listening_unix_socket
 from rerank_service.cli.commands.doctor import _findings
 from rerank_service.cli.output.findings import finding_json, findings_summary, findings_table
+from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
 from rerank_service.tools.doctor.finding import Finding, Status, ok, slow, wrong
@@ -239,6 +240,25 @@ async def test_ports_of_a_running_server_are_ok(edges: Served) -> None:
     assert _not_ok(findings) == []
     for flag in ports:
         assert _named(findings, flag)[0].text.endswith("a rerank server with these settings runs here")
+
+
+def _limit_memory(monkeypatch: pytest.MonkeyPatch, limit: int, left: int) -> None:
+    """Limit the memory of this process, in MB."""
+    limited = MemoryLimit(Path("memory.max"), limit * 10**6, left * 10**6, fatal=None)
+    monkeypatch.setattr("rerank_service.engine.cgroup_limits.memory_limits", lambda *_: (limited,))
+
+
+async def test_memory_of_a_running_server_is_not_missed(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start has it. Without a server, what is left counts; a model that exceeds the whole limit is slow."""
+    flags = (*_FREE, "--quick", "--rest-port", str(edges.http.base_url.port), "--lanes", "1")
+    _limit_memory(monkeypatch, limit=1000, left=100)
+    findings = await asyncio.to_thread(_found, *flags)
+    assert _not_ok(findings) == []
+    [found] = _not_ok(await asyncio.to_thread(_found, *_FREE, "--quick", "--lanes", "1"))
+    assert (found.name, found.text) == ("model", "the model may need more memory than the limit leaves now")
+    _limit_memory(monkeypatch, limit=100, left=100)
+    [found] = _not_ok(await asyncio.to_thread(_found, *flags))
+    assert found.text == "the model may need more memory than the limit allows"
 
 
 async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Checks of a model: its files, the engine that a start would choose, its memory, and its golden pairs."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.installation import command_name
@@ -16,11 +17,12 @@ from rerank_service.tools.doctor.finding import Finding, ok, slow
 
 
 def model_findings(
-    name: str, options: ModelOptions, limits: Sequence[MemoryLimit], *, loads: bool
+    name: str, options: ModelOptions, limits: Sequence[MemoryLimit], *, loads: bool, runs_here: bool = False
 ) -> Iterator[Finding]:
     """Yield the state of the files, the engine of the next start, and the memory.
 
-    `loads`: load the model and score its golden pairs, if memory allows it.
+    `runs_here`: a server with these settings has taken its memory already, so the next start has the whole limit.
+    `loads`: load the model and score its golden pairs, if the memory that is left allows it.
 
     Raises:
         BundleInvalid: it cannot be served, or scores its golden pairs differently.
@@ -31,14 +33,13 @@ def model_findings(
     yield _files(name, bundle)
     yield _engine(name, selected)
     selected.check_memory(limits)
-    exceeds = selected.may_exceed(limits)
-    if exceeds:
+    if selected.may_exceed([replace(each, left=each.limit) for each in limits] if runs_here else limits):
         yield slow(
             name,
-            "the model may need more memory than the limit leaves now",
+            f"the model may need more memory than the limit {'allows' if runs_here else 'leaves now'}",
             "raise the memory limit, or set fewer --lanes, or serve a smaller model",
         )
-    yield _golden_pairs(name, selected, loads=loads and not exceeds)
+    yield _golden_pairs(name, selected, loads=loads and not selected.may_exceed(limits))
 
 
 def _files(name: str, bundle: Bundle) -> Finding:
