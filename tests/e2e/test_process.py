@@ -22,6 +22,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
 from rerank_service.engine.host import usable_cores
 from rerank_service.models.files import STARTER
+from rerank_service.models.loading import select_model
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.tools.doctor.model import model_findings
 from support.process import Process, Start, command, environment, read_until
@@ -82,7 +83,8 @@ def test_incomplete_tuning_gives_one_engine_everywhere(start: Start, tmp_path: P
         [model] = local.models()
     assert model.choice.startswith(tuned["why"])
     assert model.precision in tuned["engine"]
-    _, engine, *_ = model_findings("model", ModelOptions(folder=STARTER, cache=tmp_path), (), loads=False)
+    selected = select_model(ModelOptions(folder=STARTER, cache=tmp_path))
+    _, engine, *_ = model_findings("model", selected, (), loads=False)
     assert engine.text.endswith(f": {tuned['why']}")
 
 

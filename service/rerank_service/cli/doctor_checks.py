@@ -186,25 +186,29 @@ def _cache(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings, *, loads: bool) -> Iterator[Finding]:
-    """Check each model on its own."""
+    """Check each model on its own, and then the memory of those that are loaded at the start."""
     from rerank_service.engine.cgroup_limits import memory_limits
-    from rerank_service.models.catalog.entry import ModelEntry
+    from rerank_service.models.catalog.entry import Load, ModelEntry
+    from rerank_service.models.loading import SelectedModel, select_model
+    from rerank_service.tools.doctor.model import model_findings, together_findings
     from rerank_service.wiring import model_entries, model_options
 
     limits = memory_limits()
     uses_memory = bool(limits) and _runs_here(settings)
+    started: list[SelectedModel] = []
 
     def check(entry: ModelEntry) -> Check:
         name = "model" if settings.models is None else f"model {entry.name}"
         return Check(name, partial(_model, name, entry), _MODEL_FIX)
 
     def _model(name: str, entry: ModelEntry) -> Iterator[Finding]:
-        from rerank_service.tools.doctor.model import model_findings
-
-        options = model_options(entry, settings)
-        yield from model_findings(name, options, limits, runs_here=uses_memory, loads=loads)
+        selected = select_model(model_options(entry, settings))
+        if entry.load is Load.START:
+            started.append(selected)
+        yield from model_findings(name, selected, limits, loads=loads, runs_here=uses_memory)
 
     yield from run_checks(check(entry) for entry in model_entries(settings))
+    yield from together_findings(started, limits)
 
 
 def _runs_here(settings: Settings) -> bool:

@@ -261,6 +261,25 @@ async def test_memory_of_a_running_server_is_not_missed(edges: Served, monkeypat
     assert found.text == "the model may need more memory than the limit allows"
 
 
+def test_memory_of_all_models_of_a_start_is_added(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, golden: Path
+) -> None:
+    """Each of them fits alone. A model that is loaded on demand does not count: others may be unloaded for it."""
+    entries = [{"bundle": str(golden), "name": name, "load": "start"} for name in ("a", "b")]
+    on_demand = {"bundle": str(golden), "name": "c", "load": "on_demand"}
+    (tmp_path / "models.json").write_text(json.dumps([*entries, on_demand]))
+    flags = (*_FREE, "--quick", "--models", str(tmp_path / "models.json"), "--lanes", "1")
+    _limit_memory(monkeypatch, limit=150, left=150)
+    [found] = _not_ok(_found(*flags))
+    assert (found.name, found.status) == ("models", Status.SLOW)
+    assert found.text == (
+        "the 2 models that are loaded at the start may need 201 MB together, and the memory limit is 150 MB"
+    )
+    assert "on_demand" in found.fix
+    _limit_memory(monkeypatch, limit=250, left=250)
+    assert _not_ok(_found(*flags)) == []
+
+
 async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path: Path) -> None:
     """gRPC and REST with TLS, and metrics without."""
     pems = write_pems(tmp_path, trustme.CA())

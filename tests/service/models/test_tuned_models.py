@@ -215,7 +215,7 @@ def test_short_time_makes_a_tuning_provisional(starter: Bundle, tmp_path: Path) 
     same = load_faster(options, load_selected(options), threading.Event())
     assert isinstance(same, SameEngine)
     assert same.info.reason.startswith("exact; not decided within 0 s: cpu int8 not measured: run `rerank tune`")
-    _, engine, *_ = model_findings("model", options, (), loads=False)
+    _, engine, *_ = model_findings("model", select_model(options), (), loads=False)
     assert engine.status is Status.SLOW
     assert engine.text.endswith(f": {same.info.reason}")
     explanation = explain(options)

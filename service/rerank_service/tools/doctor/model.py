@@ -9,15 +9,16 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.files import STARTER
 from rerank_service.models.golden_check import check_golden
 from rerank_service.models.golden_pairs import read_golden_pairs
-from rerank_service.models.loading import SelectedModel, select_model
-from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.loading import SelectedModel
 from rerank_service.models.tuning.startup import runnable_request
 from rerank_service.quantities import counted
 from rerank_service.tools.doctor.finding import Finding, ok, slow
 
+_MB = 10**6
+
 
 def model_findings(
-    name: str, options: ModelOptions, limits: Sequence[MemoryLimit], *, loads: bool, runs_here: bool = False
+    name: str, selected: SelectedModel, limits: Sequence[MemoryLimit], *, loads: bool, runs_here: bool = False
 ) -> Iterator[Finding]:
     """Yield the state of the files, the engine of the next start, and the memory.
 
@@ -28,7 +29,6 @@ def model_findings(
         BundleInvalid: it cannot be served, or scores its golden pairs differently.
         MemoryTooSmall: its weights exceed a memory limit.
     """
-    selected = select_model(options)
     bundle = selected.bundle
     yield _files(name, bundle)
     yield _engine(name, selected)
@@ -40,6 +40,21 @@ def model_findings(
             "raise the memory limit, or set fewer --lanes, or serve a smaller model",
         )
     yield _golden_pairs(name, selected, loads=loads and not selected.may_exceed(limits))
+
+
+def together_findings(started: Sequence[SelectedModel], limits: Sequence[MemoryLimit]) -> Iterator[Finding]:
+    """Yield a finding if the models that are loaded at the start may need more memory together than a limit allows."""
+    limit = min((each.limit for each in limits), default=None)
+    if limit is None or len(started) < 2:
+        return
+    needed = sum(each.estimated_bytes for each in started)
+    if needed > limit:
+        yield slow(
+            "models",
+            f"the {len(started)} models that are loaded at the start may need {needed // _MB:,} MB together, and the "
+            f"memory limit is {limit // _MB:,} MB",
+            "raise the memory limit, or set fewer --lanes, or load: on_demand for some models, or serve fewer models",
+        )
 
 
 def _files(name: str, bundle: Bundle) -> Finding:
