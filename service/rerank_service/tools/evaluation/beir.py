@@ -2,7 +2,8 @@
 `qrels/<split>.tsv`.
 
 The qrels file starts with a line of headings. BEIR has no candidates: they come from a TREC run, by default `run.trec`
-in the folder.
+in the folder. A candidate with the id of its query is left out, as `EvaluateRetrieval.evaluate` of BEIR does: in
+ArguAna, the queries are documents of the corpus.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ def read_beir(folder: Path, subset: Subset, *, run: Path | None = None, split: s
     if not run.is_file():
         raise FileInvalid(f"{run}: no such file; give the candidates as a TREC run with --candidates")
     files = TrecFiles(run=run, qrels=qrels, topics=topics, corpus=corpus)
-    return assemble(folder.resolve().name, files, collect_qrels(_judgements(qrels)), subset)
+    judged = collect_qrels(_judgements(qrels))
+    return assemble(folder.resolve().name, files, judged, subset, queries_are_documents=True)
 
 
 def _judgements(qrels: Path) -> Iterator[tuple[str, str, str, str]]:

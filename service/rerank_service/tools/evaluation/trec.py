@@ -46,8 +46,12 @@ def read_trec(name: str, files: TrecFiles, subset: Subset) -> Collection:
     return assemble(name, files, read_qrels(files.qrels), subset)
 
 
-def assemble(name: str, files: TrecFiles, qrels: Qrels, subset: Subset) -> Collection:
+def assemble(
+    name: str, files: TrecFiles, qrels: Qrels, subset: Subset, *, queries_are_documents: bool = False
+) -> Collection:
     """Return the judged queries, in the order of the qrels, each with its candidates from the run.
+
+    `queries_are_documents`: a document with the id of its query is that query, and no candidate.
 
     Raises:
         FileInvalid: as `read_trec`.
@@ -58,7 +62,10 @@ def assemble(name: str, files: TrecFiles, qrels: Qrels, subset: Subset) -> Colle
         raise FileInvalid(
             f"{files.run}: none of its queries is judged in {files.qrels}; check that the files belong together"
         )
-    candidates = {qid: run.get(qid, [])[: subset.depth] for qid in islice(qrels, subset.queries)}
+    candidates = {qid: run.get(qid, []) for qid in islice(qrels, subset.queries)}
+    if queries_are_documents:
+        candidates = {qid: [docid for docid in docids if docid != qid] for qid, docids in candidates.items()}
+    candidates = {qid: docids[: subset.depth] for qid, docids in candidates.items()}
     topics = read_texts(files.topics, {qid for qid, docids in candidates.items() if docids})
     corpus = read_texts(files.corpus, {docid for docids in candidates.values() for docid in docids})
     queries = (
