@@ -101,17 +101,26 @@ def read_qrels(path: Path) -> Qrels:
     """Return the grades by qid and docid.
 
     Raises:
-        FileInvalid: a line has another form.
+        FileInvalid: as `collect_qrels`, or a line has another form.
         OSError: the file cannot be read.
     """
     return collect_qrels((place, qid, docid, grade) for place, (qid, _, docid, grade) in read_columns(path, 4))
 
 
 def collect_qrels(judgements: Iterator[tuple[str, str, str, str]]) -> Qrels:
-    """Return the grades by qid and docid. Each judgement is a place, a qid, a docid and a grade."""
+    """Return the grades by qid and docid. Each judgement is a place, a qid, a docid and a grade. It may be repeated.
+
+    Raises:
+        FileInvalid: a grade is no number, or a document has two grades for a query.
+    """
     qrels: dict[str, dict[str, float]] = {}
-    for place, qid, docid, grade in judgements:
-        qrels.setdefault(qid, {})[docid] = read_number(place, grade)
+    for place, qid, docid, text in judgements:
+        grade = read_number(place, text)
+        if (first := qrels.setdefault(qid, {}).setdefault(docid, grade)) != grade:
+            raise FileInvalid(
+                f"{place}: document {excerpt(docid)} has the grade {excerpt(text)} for query {excerpt(qid)}, and "
+                f"{first:g} in a line before"
+            )
     return qrels
 
 

@@ -148,6 +148,14 @@ def test_query_is_no_candidate_of_itself_in_a_beir_folder(beir: Path) -> None:
     assert [candidate.id for candidate in first.candidates] == ["7", "b"]
 
 
+def test_repeated_judgement_counts_once(beir: Path) -> None:
+    """Files that were joined often have some."""
+    files = _trec(beir)
+    expected = read_trec("small", files, Subset())
+    _write(files.qrels, files.qrels.read_text() + "7 0 a 2.0\n")
+    assert read_trec("small", files, Subset()) == expected
+
+
 def test_missing_texts_are_empty(beir: Path) -> None:
     """A query and a candidate have no text; the other texts are read."""
     _write(beir / "run.trec", "7 Q0 gone 1 2 x\n7 Q0 a 2 1 x\n9 Q0 a 1 1 x\n")
@@ -218,6 +226,11 @@ def test_error_names_the_line_of_a_jsonl_file(tmp_path: Path, change: dict[str, 
         ("queries.jsonl", '{"_id": "7"}\n', r"queries\.jsonl:1: .*text.* required"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7 a 1\n", r"test\.tsv:2: the line has 1 column, not 3"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n7\ta\tx\n", r"test\.tsv:2: 'x' is not a finite number"),
+        (
+            "qrels/test.tsv",
+            "query-id\tcorpus-id\tscore\n7\ta\t2\n8\ta\t1\n7\ta\t1\n",
+            r"test\.tsv:4: document a has the grade 1 for query 7, and 2 in a line before",
+        ),
     ],
 )
 def test_error_names_the_file_and_line_of_a_beir_folder(beir: Path, file: str, text: str, words: str) -> None:
