@@ -14,11 +14,8 @@ from rerank_service.quantities import counted
 from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 MIN_SPEEDUP = 1.05
-"""Minimum speed of an engine, as a multiple of the base engine's. A smaller gain does not justify rounding."""
-
-SAME_SPEED = 0.95
-"""Share of the speed of a faster engine from which another one counts as equally fast: measurements differ by more from
-time to time."""
+"""Minimum speed of an engine, as a multiple of another one's. Below it, the engines count as equally fast: measurements
+differ by more from time to time, and such a gain does not justify rounding."""
 _BITS = {Precision.FP32: 32, Precision.BF16: 16, Precision.FP16: 16, Precision.INT8: 8}
 
 LimitsOn = Callable[[Engine], BatchLimits]
@@ -118,8 +115,7 @@ def choose_engine(
     chosen = base
     trials = []
     for engine in _best_first(speeds):
-        ratio = speeds[engine] / speeds[base]
-        speed = f"{ratio:.2f} times {base}"
+        speed = f"{speeds[engine] / speeds[base]:.2f} times {base}"
         comparison = RankingComparison(0)
         undecided = False
         if engine == base:
@@ -127,7 +123,7 @@ def choose_engine(
         elif chosen != base:
             slower = speeds[engine] < speeds[chosen]
             verdict = f"{speed}: {'slower than' if slower else 'as fast as, and less precise than,'} {chosen}"
-        elif ratio < MIN_SPEEDUP:
+        elif not _clearly_faster(speeds[engine], speeds[base]):
             verdict = f"{speed}: less than {MIN_SPEEDUP}, not worth the rounding"
         else:
             comparison, result = _compare(engine, compare)
@@ -143,15 +139,19 @@ def choose_engine(
 
 def _settled(trial: EngineMeasurement, speed: float) -> EngineMeasurement:
     """Return a measurement that needs no other tuning if the chosen engine, with this speed, is as fast."""
-    hardly_faster = SAME_SPEED * trial.tokens_per_second <= speed
-    return trial.model_copy(update={"undecided": trial.undecided and not hardly_faster})
+    undecided = trial.undecided and _clearly_faster(trial.tokens_per_second, speed)
+    return trial.model_copy(update={"undecided": undecided})
+
+
+def _clearly_faster(speed: float, other: float) -> bool:
+    return speed >= MIN_SPEEDUP * other
 
 
 def _best_first(speeds: Mapping[Engine, float]) -> Iterator[Engine]:
     """Yield the engines, the fastest first; of equally fast ones, the most precise."""
     left = sorted(speeds, key=lambda engine: -speeds[engine])
     while left:
-        equal = [engine for engine in left if speeds[engine] >= SAME_SPEED * speeds[left[0]]]
+        equal = [engine for engine in left if not _clearly_faster(speeds[left[0]], speeds[engine])]
         best = max(equal, key=lambda engine: _BITS[engine.precision])
         left.remove(best)
         yield best

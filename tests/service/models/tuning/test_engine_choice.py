@@ -1,6 +1,7 @@
 """The choice of an engine by its speed and its ranking, without measurements."""
 
 import numpy as np
+import pytest
 
 from rerank_service.engine.available import SkippedEngine
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
@@ -43,6 +44,16 @@ def test_of_equally_fast_engines_the_most_precise_one_is_chosen() -> None:
     assert _chosen(290, other)[0] == INT8
     outcome = _chosen(290, matching)[1]
     assert outcome.trials[0].verdict == f"3.00 times cpu fp32: as fast as, and less precise than, {BF16}"
+
+
+@pytest.mark.parametrize(("int8", "faster"), [(104.9, False), (105.0, True), (105.1, True), (105.3, True)])
+def test_two_engines_are_equally_fast_below_the_smallest_speedup(int8: float, faster: bool) -> None:
+    """The same limit counts between the base and another engine, and between two other ones."""
+    matching = RankingComparison(1).with_query(LOGITS, LOGITS)
+    beside_base, _ = choose_engine({CPU_FP32: 100.0, INT8: int8}, CPU_FP32, lambda _: matching)
+    speeds = {CPU_FP32: 10.0, BF16: 100.0, INT8: int8}
+    beside_other, _ = choose_engine(speeds, CPU_FP32, lambda _: matching)
+    assert (beside_base == INT8, beside_other == INT8) == (faster, faster)
 
 
 def test_undecided_engine_that_is_as_fast_as_the_chosen_one_needs_no_other_tuning() -> None:
