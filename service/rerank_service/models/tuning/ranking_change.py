@@ -69,12 +69,15 @@ class RankingChange:
         return tuple(f"{name} {value:.4f} (allowed: {bound:g})" for name, value, bound in values if not value <= bound)
 
 
-def ranking_change(references: Sequence[Logits], others: Sequence[Logits], *, unseen: int = 0) -> RankingChange:
+def ranking_change(
+    references: Sequence[Logits], others: Sequence[Logits], *, unseen: int = 0, scale: GainScale | None = None
+) -> RankingChange:
     """Compare the logits of another engine with those of fp32, query by query; at least one query.
 
-    `unseen` more queries count as unchanged, so the result is the least change that the whole set can have.
+    `unseen` more queries count as unchanged, so the result is the least change that the whole set can have on this
+    scale. `scale`: None: the scale of these queries.
     """
-    scale = GainScale.of(references)
+    scale = scale or GainScale.of(references)
     queries = [(scale.scaled(ours), scale.scaled(theirs)) for ours, theirs in zip(references, others, strict=True)]
     losses = [relevance_loss(*query) for query in queries] + [0.0] * unseen
     moves = np.concatenate([*(probability_moves(*query) for query in queries), np.zeros(unseen * TOP)])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from rerank_service.models.tuning.gain_scale import GainScale
 from rerank_service.models.tuning.ranking_change import BOUNDS, Logits, RankingChange, ranking_change
 
 CLEAR_SHARE = 0.75
@@ -33,10 +34,14 @@ class RankingComparison:
 
     @property
     def beyond(self) -> tuple[str, ...]:
-        """A message for each bound that is exceeded, however well the remaining queries match."""
+        """A message for each bound that is exceeded, however well the remaining queries match.
+
+        None if the bounds are kept on another scale that the whole set may have.
+        """
         if not self.compared:
             return ()
-        return ranking_change(self.references, self.others, unseen=self.queries - self.compared).beyond()
+        messages = [change.beyond() for change in self._changes(unseen=self.queries - self.compared)]
+        return messages[0] if all(messages) else ()
 
     @property
     def passes(self) -> bool | None:
@@ -47,10 +52,19 @@ class RankingComparison:
 
     @property
     def _is_clear(self) -> bool:
-        change = self.change
-        if self.enough is None or self.compared < self.enough or change is None:
+        if self.enough is None or not self.compared or self.compared < self.enough:
             return False
-        return not change.beyond(BOUNDS.times(CLEAR_SHARE))
+        return not any(change.beyond(BOUNDS.times(CLEAR_SHARE)) for change in self._changes())
+
+    def _changes(self, *, unseen: int = 0) -> tuple[RankingChange, ...]:
+        """Return the change on each scale that the whole set may have, that of the compared queries first.
+
+        Logits may have to be standardised because the compared queries, by chance, have similar documents. More queries
+        can end that.
+        """
+        own = GainScale.of(self.references)
+        scales = (own,) if self.compared == self.queries else tuple(dict.fromkeys((own, GainScale())))
+        return tuple(ranking_change(self.references, self.others, unseen=unseen, scale=scale) for scale in scales)
 
     def with_query(self, reference: Logits, other: Logits) -> "RankingComparison":
         """Return the comparison with one more query."""

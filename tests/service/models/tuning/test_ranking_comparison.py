@@ -69,6 +69,41 @@ def test_moved_probabilities_do_not_pass() -> None:
     ]
 
 
+def _similar_documents_first() -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return the logits of fp32 for 16 queries, and those of an engine. The first query has no relevant document."""
+    rng = np.random.default_rng(0)
+    references = [rng.normal(-9, 0.3, 20).astype(np.float32) for _ in range(16)]
+    for reference in references[1:]:
+        reference[0] = 5
+    return references, [(each + rng.normal(0, 0.1, 20)).astype(np.float32) for each in references]
+
+
+def test_scale_of_the_first_query_refuses_no_engine_for_good() -> None:
+    """Its logits would be standardised, and those of the whole set are not. The order of the queries has no effect."""
+    references, others = _similar_documents_first()
+    for step in (1, -1):
+        comparison, results = RankingComparison(16), []
+        for reference, other in list(zip(references, others, strict=True))[::step]:
+            comparison = comparison.with_query(reference, other)
+            results.append(comparison.passes)
+        assert results == [None] * 15 + [True]
+    standardised = RankingComparison(1).with_query(references[0], others[0])
+    assert standardised.passes is False, "it is the whole set"
+
+
+def test_scale_of_the_first_queries_accepts_no_engine_alone() -> None:
+    """They would be standardised, and the change is small on that scale only."""
+    first = np.linspace(-30, -2.7, 20, dtype=np.float32)
+    other = first.copy()
+    other[-1] = -3.9
+    comparison = RankingComparison(9, enough=3)
+    for _ in range(3):
+        comparison = comparison.with_query(first, other)
+    assert comparison.change is not None
+    assert not comparison.change.beyond()
+    assert comparison.passes is None
+
+
 def test_remaining_queries_leave_the_result_open() -> None:
     """Without a number of queries that is enough, the whole set counts."""
     assert _compared(FIRST, total=2).passes is None
