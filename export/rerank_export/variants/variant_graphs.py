@@ -8,6 +8,7 @@ import onnx
 from rerank_export.errors import ExportFailed, one_line
 from rerank_export.graph.weight_storage import save_graph, share_weights
 from rerank_export.variants.int8_sensitivity import write_int8
+from rerank_service.engine.logits import OutputForm
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.manifest import Variant
@@ -79,10 +80,10 @@ def _remove(bundle: Bundle, variant: Variant) -> None:
         (bundle.folder / name).unlink(missing_ok=True)
 
 
-def _rewritten(bundle: Bundle, rewrite: Callable[[onnx.ModelProto], int]) -> onnx.ModelProto:
+def _rewritten(bundle: Bundle, rewrite: Callable[[onnx.ModelProto, OutputForm], int]) -> onnx.ModelProto:
     model = load_with_weights(bundle.graph)
     try:
-        rewrite(model)
+        rewrite(model, bundle.manifest.output_form)
     except BundleInvalid as error:
         raise ExportFailed(f"the fp16 graph cannot be made: {error}. Omit fp16 from --precisions") from error
     except Exception as error:

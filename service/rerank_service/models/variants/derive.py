@@ -89,16 +89,16 @@ def _int8_compressed(bundle: Bundle) -> Rewrite:
     return partial(compress_weights, left_out=left_out_products(bundle))
 
 
-def _fp16(_: Bundle) -> Rewrite:
+def _fp16(bundle: Bundle) -> Rewrite:
     from rerank_service.models.variants.fp16 import rewrite_fp16
 
-    return rewrite_fp16
+    return partial(rewrite_fp16, form=bundle.manifest.output_form)
 
 
-def _fp16_packed(_: Bundle) -> Rewrite:
+def _fp16_packed(bundle: Bundle) -> Rewrite:
     from rerank_service.models.variants.fp16 import rewrite_fp16_packed
 
-    return rewrite_fp16_packed
+    return partial(rewrite_fp16_packed, form=bundle.manifest.output_form)
 
 
 _REWRITES: dict[str, Callable[[Bundle], Rewrite]] = {

@@ -11,6 +11,7 @@ import onnx
 import structlog
 from onnx import TensorProto, helper, numpy_helper
 
+from rerank_service.engine.logits import OutputForm
 from rerank_service.engine.runtime import REWRITE_KEY
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_activation import ending
@@ -23,35 +24,36 @@ _MAX_FP16 = float(np.finfo(np.float16).max)
 _ANGLES = ("Cos", "Sin")
 _MAX_ELEMENTS = 64
 """Maximum elements of a constant that type inference receives. Constant shapes are smaller, weights are larger."""
+_LOGITS = OutputForm()
 
 _log = structlog.get_logger()
 
 
-def rewrite_fp16_packed(model: onnx.ModelProto) -> int:
+def rewrite_fp16_packed(model: onnx.ModelProto, form: OutputForm = _LOGITS) -> int:
     """Rewrite, in place, an fp32 graph to an fp16 graph without padding. Return the number of nodes.
 
-    The graph keeps its padding if it cannot be packed.
+    `form` is the form of the graph's output. The graph keeps its padding if it cannot be packed.
 
     Raises:
         BundleInvalid: a weight is beyond the range of fp16, or the fused graph returns other logits.
     """
-    return _rewrite(model, packing=True)
+    return _rewrite(model, form, packing=True)
 
 
-def rewrite_fp16(model: onnx.ModelProto) -> int:
+def rewrite_fp16(model: onnx.ModelProto, form: OutputForm = _LOGITS) -> int:
     """Rewrite, in place, an fp32 graph to an fp16 graph with padding, for the fixed shapes of CUDA graphs.
 
-    Returns the number of nodes.
+    `form` is the form of the graph's output. Returns the number of nodes.
 
     Raises:
         BundleInvalid: a weight is beyond the range of fp16, or the fused graph returns other logits.
     """
-    return _rewrite(model, packing=False)
+    return _rewrite(model, form, packing=False)
 
 
-def _rewrite(model: onnx.ModelProto, *, packing: bool) -> int:
+def _rewrite(model: onnx.ModelProto, form: OutputForm, *, packing: bool) -> int:
     types = dict(_types(model))
-    result = fuse(model)
+    result = fuse(model, form)
     if not packing:
         compute_every_token(result)
     summary = f"{counted(len(attentions(result)), 'attention')} fused"

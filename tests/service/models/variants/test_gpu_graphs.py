@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,13 +11,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.kinds import Engine, Precision, Provider
-from rerank_service.engine.runtime import REWRITE_KEY, open_session, session_options
+from rerank_service.engine.logits import GraphActivation, OutputForm
+from rerank_service.engine.runtime import REWRITE_KEY, Feed, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
 from rerank_service.models.variants.fp16 import rewrite_fp16, rewrite_fp16_packed, to_fp16
-from rerank_service.models.variants.fusion import cpu_logits, fuse, remove_casts, sample_feed
+from rerank_service.models.variants.fusion import cpu_output, fuse, remove_casts, sample_feed
 from rerank_service.models.variants.packing import pack
 from rerank_service.models.variants.recipes import recipe
 from support.contrib import reference_logits
@@ -41,21 +43,21 @@ def test_fused_graph_has_the_same_logits() -> None:
     """All layers but the last have their attention as one operator. The last layer has a query of one token."""
     model = _bert()
     feed = sample_feed(model)
-    before = cpu_logits(model, feed)
+    before = cpu_output(model, feed)
     result = fuse(model)
     kinds = _kinds(result)
     assert kinds["Attention"] == LAYERS - 1
     assert kinds["SkipLayerNormalization"] == 2 * LAYERS
     assert kinds["BiasGelu"] == LAYERS
     assert kinds["Softmax"] == 1
-    np.testing.assert_allclose(cpu_logits(result, feed), before, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(cpu_output(result, feed), before, rtol=0, atol=1e-5)
 
 
 def test_packed_graph_has_the_same_logits() -> None:
     """Computed from the definitions of the operators: there are no kernels for a CPU."""
     model = _bert()
     feed = sample_feed(model)
-    before = cpu_logits(model, feed)
+    before = cpu_output(model, feed)
     result = fuse(model)
     assert pack(result).attentions == LAYERS - 1
     kinds = _kinds(result)
@@ -79,12 +81,12 @@ def test_fp16_graph_has_nearly_the_same_logits() -> None:
     """On the CPU, where operators without an fp16 kernel compute in fp32 between casts."""
     model = _bert()
     feed = sample_feed(model)
-    before = cpu_logits(model, feed)
+    before = cpu_output(model, feed)
     assert rewrite_fp16(model)
     assert _rewrite_summary(model) == "5 attentions fused"
     weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 2]
     assert {tensor.data_type for tensor in weights} == {TensorProto.FLOAT16}
-    after = cpu_logits(model, feed)
+    after = cpu_output(model, feed)
     assert after.dtype == np.float32
     np.testing.assert_allclose(after, before, rtol=0, atol=2e-2)
 
@@ -116,10 +118,10 @@ def test_starter_in_fp16_has_nearly_the_same_logits(starter: Bundle) -> None:
     model = onnx.load(starter.graph)
     remove_casts(model)
     feed = sample_feed(model)
-    before = cpu_logits(model, feed)
+    before = cpu_output(model, feed)
     assert rewrite_fp16_packed(model)
     assert _rewrite_summary(model) == "0 attentions fused, padded: it has no attention that could be fused"
-    np.testing.assert_allclose(cpu_logits(model, feed), before, rtol=0, atol=2e-2)
+    np.testing.assert_allclose(cpu_output(model, feed), before, rtol=0, atol=2e-2)
 
 
 def test_graph_without_attention_keeps_its_padding(small_model: Bundle) -> None:
@@ -130,9 +132,17 @@ def test_graph_without_attention_keeps_its_padding(small_model: Bundle) -> None:
     assert _rewrite_summary(model) == "0 attentions fused, padded: it has no attention that could be fused"
 
 
-def _product(weights: float, mask: float, *, angles: bool = False) -> onnx.ModelProto:
-    """Return a graph that computes tokens * weights + mask; with `angles`, of the sine and cosine of the tokens."""
-    nodes = [helper.make_node("Cast", ["input_ids"], ["tokens"], to=TensorProto.FLOAT, name="widen")]
+def _product(
+    weights: float, mask: float, *, angles: bool = False, sigmoid: bool = False, kind: int = TensorProto.INT64
+) -> onnx.ModelProto:
+    """Return a graph that computes tokens * weights + mask; with `angles`, of the sine and cosine of the tokens.
+
+    `sigmoid`: it ends with a sigmoid. `kind`: the type of its inputs.
+    """
+    nodes = [
+        helper.make_node("Mul", ["input_ids", "attention_mask"], ["ids"], name="ids"),
+        helper.make_node("Cast", ["ids"], ["tokens"], to=TensorProto.FLOAT, name="widen"),
+    ]
     if angles:
         nodes += [
             helper.make_node("Mul", ["tokens", "frequency"], ["angle"], name="turn"),
@@ -142,8 +152,10 @@ def _product(weights: float, mask: float, *, angles: bool = False) -> onnx.Model
         ]
     nodes += [
         helper.make_node("Mul", ["turned" if angles else "tokens", "weights"], ["product"], name="product"),
-        helper.make_node("Add", ["product", "mask"], ["logits"], name="mask"),
+        helper.make_node("Add", ["product", "mask"], ["sum" if sigmoid else "logits"], name="mask"),
     ]
+    if sigmoid:
+        nodes.append(helper.make_node("Sigmoid", ["sum"], ["logits"], name="sigmoid"))
     constants = [
         numpy_helper.from_array(np.full((1, 1), weights, np.float32), "weights"),
         numpy_helper.from_array(np.array(mask, np.float32), "mask"),
@@ -152,11 +164,55 @@ def _product(weights: float, mask: float, *, angles: bool = False) -> onnx.Model
     graph = helper.make_graph(
         nodes,
         "product",
-        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "length"])],
+        [helper.make_tensor_value_info(name, kind, ["rows", "length"]) for name in ("input_ids", "attention_mask")],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", "length"])],
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def _feed(*ids: int) -> Feed:
+    return {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
+
+
+def _fused_wrongly(monkeypatch: pytest.MonkeyPatch, by: float) -> None:
+    """Let the fusion of onnxruntime add a number to the tensor `mask`."""
+
+    def fused(model: onnx.ModelProto, *_: object, **__: object) -> SimpleNamespace:
+        [mask] = (tensor for tensor in model.graph.initializer if tensor.name == "mask")
+        mask.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(mask) + np.float32(by), "mask"))
+        return SimpleNamespace(model=model)
+
+    monkeypatch.setattr("onnxruntime.transformers.optimizer.optimize_by_fusion", fused)
+
+
+def test_fused_graph_with_a_sigmoid_is_compared_by_its_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near a logit of -10, a difference of 1 moves the probability by less than 0.0001."""
+    _fused_wrongly(monkeypatch, by=1.0)
+    with pytest.raises(BundleInvalid, match=r"the logits of the fused graph differ by 1\.0e\+00"):
+        fuse(_product(1.0, -12.0, sigmoid=True), OutputForm(activation=GraphActivation.SIGMOID))
+
+
+def test_rounding_of_a_probability_near_1_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between 14 and 14.05 there is at most one other probability in float32."""
+    _fused_wrongly(monkeypatch, by=0.05)
+    assert fuse(_product(0.0, 14.0, sigmoid=True), OutputForm(activation=GraphActivation.SIGMOID))
+    with pytest.raises(BundleInvalid, match="differ by 5"):
+        fuse(_product(0.0, 9.0, sigmoid=True), OutputForm(activation=GraphActivation.SIGMOID))
+
+
+def test_output_with_the_logits_of_a_fused_graph_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the first one."""
+    model = _product(1.0, 0.0)
+    model.graph.output.insert(0, helper.make_tensor_value_info("tokens", TensorProto.FLOAT, ["rows", "length"]))
+    _fused_wrongly(monkeypatch, by=1.0)
+    with pytest.raises(BundleInvalid, match="the logits of the fused graph differ"):
+        fuse(model)
+
+
+def test_graph_with_int32_inputs_is_fused() -> None:
+    """As some tools write them. CrossEncoder accepts them, too."""
+    assert fuse(_product(1.0, 0.0, kind=TensorProto.INT32))
 
 
 def test_weights_beyond_fp16_are_rejected() -> None:
@@ -177,24 +233,22 @@ def test_mask_constant_becomes_the_minimum_of_fp16() -> None:
 def test_angles_are_computed_in_fp32() -> None:
     """Positions 4,000 and 4,001 must differ. Sine and cosine read one angle, which is cast once."""
     model = _product(1.0, 0.0, angles=True)
-    ids = {"input_ids": np.array([[4000, 4001, 7]])}
-    before = cpu_logits(model, ids)
+    ids = _feed(4000, 4001, 7)
+    before = cpu_output(model, ids)
     assert rewrite_fp16(model)
-    np.testing.assert_allclose(cpu_logits(model, ids), before, rtol=0, atol=2e-2)
+    np.testing.assert_allclose(cpu_output(model, ids), before, rtol=0, atol=2e-2)
 
 
 def test_activation_at_the_end_is_computed_in_fp32() -> None:
     """In fp16, the probabilities of all logits above 8.3 are 1."""
-    model = _product(1.0, 0.0)
-    model.graph.node[-1].output[0] = "sum"
-    model.graph.node.append(helper.make_node("Sigmoid", ["sum"], ["logits"], name="sigmoid"))
+    model = _product(1.0, 0.0, sigmoid=True)
     result = to_fp16(model, {"sum": TensorProto.FLOAT})
     nodes = {node.output[0]: node for node in result.graph.node}
     [sigmoid] = (node for node in result.graph.node if node.op_type == "Sigmoid")
     cast = nodes[sigmoid.input[0]]
     assert (cast.op_type, cast.attribute[0].i) == ("Cast", TensorProto.FLOAT)
     assert nodes["logits"] is sigmoid  # no cast to fp16 and back
-    [probabilities] = cpu_logits(result, {"input_ids": np.array([[9, 11]])})
+    [probabilities] = cpu_output(result, _feed(9, 11))
     assert np.log(probabilities / (1 - probabilities)) == pytest.approx(np.array([9, 11]), abs=0.01)
 
 
