@@ -46,8 +46,8 @@ class LabelSample:
 
     @property
     def score_bounds(self) -> tuple[float, float]:
-        """Smallest and largest score of a curve. Few labels never prove certainty, so the bounds are Platt's targets:
-        they add one label of each kind."""
+        """Smallest and largest target of the fit, and ends of an isotonic curve. Few labels never prove certainty, so
+        the bounds are Platt's targets: they add one label of each kind."""
         lowest, highest = np.count_nonzero(self.targets == 0), np.count_nonzero(self.targets == 1)
         return 1 / (lowest + 2), (highest + 1) / (highest + 2)
 

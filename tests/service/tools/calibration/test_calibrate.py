@@ -74,6 +74,16 @@ def test_perfectly_separated_labels_give_no_certain_scores() -> None:
         assert 0.8 < scores[1] < 1
 
 
+def test_only_an_isotonic_curve_ends_at_the_targets_of_platt() -> None:
+    """docs/evaluation.md says so. A sigmoid has no ends."""
+    for method in ("platt", "isotonic"):
+        result = _calibrate(20, lambda logits: (logits > 0).astype(np.float64), method=method)
+        low, high = result.sample.score_bounds
+        scores = result.calibration.scores(np.array([-30.0, 30.0]))
+        within = bool(low <= scores[0] and scores[1] <= high)
+        assert within == (method == "isotonic")
+
+
 def test_inverted_labels_are_rejected() -> None:
     """Such scores would reverse the ranking."""
     for method in ("platt", "isotonic"):
