@@ -112,22 +112,26 @@ async def _measure(
 ) -> "LoadReport":
     from rerank_service.cli.output.loadtest import level_line
     from rerank_service.progress import stderr_console
-    from rerank_service.tools.loadtest.load_report import LoadReport
+    from rerank_service.tools.loadtest.load_report import Level, LoadReport
 
     console = stderr_console()
     served = await server.probe()
     requests = workload.repeating()
-    levels_measured = []
+    levels_measured: list[Level] = []
     for clients in levels:
-        level = await _level(arguments, server, requests, clients)
+        sent = sum(level.summary.requests for level in levels_measured)
+        level = await _level(arguments, server, requests, clients, first=sent)
         levels_measured.append(level)
         if not console.is_terminal:
             console.print(level_line(level), soft_wrap=True)
     return LoadReport(address, served, workload, arguments.deadline, levels_measured)
 
 
-async def _level(arguments: argparse.Namespace, server: "Target", requests: "Requests", clients: int) -> "Level":
-    """Measure one load level. `clients` is 0 for requests at a fixed rate."""
+async def _level(
+    arguments: argparse.Namespace, server: "Target", requests: "Requests", clients: int, *, first: int
+) -> "Level":
+    """Measure one load level. `clients` is 0 for requests at a fixed rate. `first` is the number of its first request:
+    a score cache of the server has none of its pairs."""
     from rerank_service.cli.output.loadtest import level_progress
     from rerank_service.tools.loadtest.generator import Amount, closed_loop, open_loop
     from rerank_service.tools.loadtest.load_report import Level
@@ -147,7 +151,13 @@ async def _level(arguments: argparse.Namespace, server: "Target", requests: "Req
         else:
             amount = Amount(requests=arguments.requests) if arguments.requests else Amount(seconds=seconds)
             outcomes = await closed_loop(
-                server, requests, amount, clients=clients, deadline=arguments.deadline, on_outcome=on_outcome
+                server,
+                requests,
+                amount,
+                clients=clients,
+                deadline=arguments.deadline,
+                first=first,
+                on_outcome=on_outcome,
             )
     return Level(load, clients or None, rate, summarise(outcomes))
 
