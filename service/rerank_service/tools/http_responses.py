@@ -21,6 +21,8 @@ UNKNOWN_ROUTE = (
 DEADLINE_MARGIN_SECONDS = 0.5
 """Wait beyond the deadline of a call, so that the server's own deadline error arrives first."""
 _LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+_UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+"""By default, httpx lets calls beyond 100 wait, and closes connections beyond 20 after each call."""
 _EXCERPT = 200
 """Maximum number of characters of a message."""
 
@@ -45,11 +47,12 @@ def base_url(text: str) -> httpx.URL:
 
 
 def connect(url: str, api_key: str | None, timeout: float | None, tls: ClientTls | None = None) -> httpx.AsyncClient:
-    """Return an HTTP client of the server at a URL. `timeout` is in seconds."""
+    """Return an HTTP client of the server at a URL, with any number of connections. `timeout` is in seconds."""
     base = base_url(url)
     return httpx.AsyncClient(
         base_url=base,
         timeout=timeout,
+        limits=_UNLIMITED,
         verify=tls.context() if tls else True,
         headers={"authorization": f"Bearer {api_key}"} if api_key else {},
         trust_env=not _LOOPBACK.fullmatch(base.host),  # loopback addresses never go through a proxy

@@ -94,7 +94,7 @@ def _write(arguments: argparse.Namespace, report: "LoadReport") -> None:
 def _print(report: "LoadReport") -> None:
     from rerank_service.cli.output.bars import show_bars
     from rerank_service.cli.output.console import output_console, print_table
-    from rerank_service.cli.output.loadtest import failure_lines, load_rows, load_table
+    from rerank_service.cli.output.loadtest import failure_lines, late_lines, load_rows, load_table
     from rerank_service.progress import stderr_console
 
     served = report.served
@@ -103,7 +103,7 @@ def _print(report: "LoadReport") -> None:
     print_table(console, load_table(title, report.levels))
     show_bars(console, "documents per second", load_rows(report.levels))
     errors = stderr_console()
-    for line in failure_lines(report.levels):
+    for line in (*late_lines(report.levels), *failure_lines(report.levels)):
         errors.print(line)
 
 

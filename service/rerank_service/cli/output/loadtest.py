@@ -17,6 +17,8 @@ from rerank_service.tools.loadtest.summary import Summary
 
 _WITHOUT_TENTHS = 100
 """Milliseconds from which tenths are left out."""
+_CLEARLY_LOWER = 0.9
+"""Started calls per second / calls per second asked for, below which a level has a warning."""
 
 
 @contextmanager
@@ -37,8 +39,9 @@ def level_progress(load: str, requests: int | None) -> Iterator[OnOutcome]:
 def level_line(level: Level) -> str:
     """Return a level in one line, for logs."""
     summary = level.summary
+    started = f"{summary.started_per_second:.1f}/s started, " if level.rate else ""
     return (
-        f"{level.load}: {summary.documents_per_second:.1f} documents/s, p50 {_ms(summary.latency.p50)} ms, "
+        f"{level.load}: {started}{summary.documents_per_second:.1f} documents/s, p50 {_ms(summary.latency.p50)} ms, "
         f"p99 {_ms(summary.latency.p99)} ms, {summary.answered} of {summary.requests} answered"
     )
 
@@ -71,6 +74,19 @@ def _cells(summary: Summary) -> list[str]:
         f"{summary.padding:.3f}" if summary.padding else "-",
         *(_ms(seconds) for seconds in (latency.p50, latency.p95, latency.p99)),
     ]
+
+
+def late_lines(levels: Sequence[Level]) -> list[str]:
+    """Return a warning for each level whose calls started at a clearly lower rate than the one asked for."""
+    lines = []
+    for level in levels:
+        started = level.summary.started_per_second
+        if level.rate and 0 < started < _CLEARLY_LOWER * level.rate:
+            lines.append(
+                f"{level.load}: only {started:.1f} calls/s started, and the latency contains the delay: this machine "
+                "is too slow for the rate; set a lower --rate, or send a part of the load from another machine"
+            )
+    return lines
 
 
 def failure_lines(levels: Sequence[Level]) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from rerank_service.tools.loadtest.target import CallFailed, Client, Target, Usage
 from rerank_service.tools.loadtest.workload import Request, Requests
@@ -24,6 +25,8 @@ class Outcome:
     """End, in seconds of `time.perf_counter`."""
     documents: int
     """Number of documents of the request."""
+    due: float | None = None
+    """Time at which an open loop had to start the call, in seconds of `time.perf_counter`; None in a closed loop."""
     usage: Usage | None = None
     """Token counts of a successful call; None if the call failed."""
     error: str | None = None
@@ -35,8 +38,9 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """Duration of the call in seconds."""
-        return self.ended - self.begun
+        """Seconds from the start of the call to its end. In an open loop, they begin when the call was due: otherwise,
+        calls that start late would look fast."""
+        return self.ended - (self.begun if self.due is None else self.due)
 
 
 OnOutcome = Callable[[Outcome], object]
@@ -103,12 +107,16 @@ async def open_loop(
     deadline: float | None = None,
     on_outcome: OnOutcome = _ignore,
 ) -> list[Outcome]:
-    """Start `rate` requests per second for `seconds`, without waiting for earlier responses."""
+    """Start `rate` requests per second for `seconds`, without waiting for earlier responses.
+
+    Calls start late if this process or its machine is too slow for the rate. They count from the time at which they
+    were due.
+    """
     outcomes: list[Outcome] = []
     requests = [workload.request(number) for number in range(max(1, round(rate * seconds)))]  # before the clock starts
 
-    async def call(client: Client, request: Request) -> None:
-        outcomes.append(await _call(client, request))
+    async def call(client: Client, request: Request, due: float) -> None:
+        outcomes.append(await _call(client, request, due))
         on_outcome(outcomes[-1])
 
     async with AsyncExitStack() as stack:
@@ -116,8 +124,9 @@ async def open_loop(
         begun = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for number, request in enumerate(requests):
-                await asyncio.sleep(begun + number / rate - time.perf_counter())
-                tasks.create_task(call(next(clients), request))
+                due = begun + number / rate
+                await asyncio.sleep(due - time.perf_counter())
+                tasks.create_task(call(next(clients), request, due))
     return outcomes
 
 
@@ -128,18 +137,10 @@ async def _connect(target: Target, clients: int, deadline: float | None, stack: 
     return made
 
 
-async def _call(client: Client, request: Request) -> Outcome:
-    documents = len(request.documents)
-    begun = time.perf_counter()
+async def _call(client: Client, request: Request, due: float | None = None) -> Outcome:
+    outcome = partial(Outcome, begun=time.perf_counter(), documents=len(request.documents), due=due)
     try:
         usage = await client.rank(request)
     except CallFailed as error:
-        return Outcome(
-            begun=begun,
-            ended=time.perf_counter(),
-            documents=documents,
-            error=error.kind,
-            message=str(error),
-            refused=error.refused,
-        )
-    return Outcome(begun=begun, ended=time.perf_counter(), documents=documents, usage=usage)
+        return outcome(ended=time.perf_counter(), error=error.kind, message=str(error), refused=error.refused)
+    return outcome(ended=time.perf_counter(), usage=usage)

@@ -44,8 +44,10 @@ class Summary:
     """Number of documents of the answered calls."""
     seconds: float
     """Time from the start of the first call to the end of the last."""
+    started_per_second: float
+    """Calls that started per second, from the start of the first to that of the last; 0 for fewer than two calls."""
     latency: Latency
-    """Durations of the answered calls."""
+    """Durations of the answered calls. Those of an open loop count from the time at which the call was due."""
     refusals: Latency
     """Durations of the calls that the server rejected because of overload or unavailability."""
     errors: dict[str, int]
@@ -90,6 +92,7 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         answered=len(answered),
         documents=sum(outcome.documents for outcome in answered),
         seconds=last - first,
+        started_per_second=_started_per_second(outcomes),
         latency=Latency.of([outcome.seconds for outcome in answered]),
         refusals=Latency.of([outcome.seconds for outcome in outcomes if outcome.refused]),
         errors=dict(errors.most_common()),
@@ -97,3 +100,9 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         tokens=sum(usage.tokens for usage in usages),
         padded_tokens=sum(usage.padded_tokens for usage in usages),
     )
+
+
+def _started_per_second(outcomes: Sequence[Outcome]) -> float:
+    starts = [outcome.begun for outcome in outcomes]
+    seconds = max(starts, default=0.0) - min(starts, default=0.0)
+    return (len(starts) - 1) / seconds if seconds else 0.0

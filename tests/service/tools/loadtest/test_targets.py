@@ -59,6 +59,23 @@ async def test_open_loop_does_not_wait_for_responses(edges: Served) -> None:
         assert summarise(await load).answered == 10
 
 
+async def test_a_client_has_any_number_of_calls_in_flight() -> None:
+    """httpx has a limit of 100 by default: later calls of an open loop would not reach the server."""
+    number, arrived = 101, 0
+    all_arrived = asyncio.Event()
+
+    async def rank(_: HttpRequest) -> Response:
+        nonlocal arrived
+        arrived += 1
+        if arrived == number:
+            all_arrived.set()
+        await all_arrived.wait()
+        return JSONResponse({"results": [{"index": at, "relevance_score": 0.5} for at in range(SMALL.documents)]})
+
+    async with listening(Route("/v1/rerank", rank, methods=["POST"])) as url, _target(url).client(30.0) as client:
+        await asyncio.gather(*(client.rank(SMALL.request(0)) for _ in range(number)))
+
+
 async def test_late_call_is_counted_as_late(edges: Served) -> None:
     """Both protocols give the same kind, and it is not a refusal."""
     for address in addresses(edges):
