@@ -1,13 +1,10 @@
-"""HTTP connection to a rerank server, and its JSON responses: models, messages and status codes."""
+"""JSON responses of rerank servers: models, messages and status codes."""
 
-import re
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 
-from rerank_service.errors import SettingsInvalid
-from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.loadtest.target import ServerInfo
 
 UNKNOWN_ROUTE = (
@@ -18,45 +15,8 @@ UNKNOWN_ROUTE = (
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
 """Status codes for an unknown path or an unknown body."""
-DEADLINE_MARGIN_SECONDS = 0.5
-"""Wait beyond the deadline of a call, so that the server's own deadline error arrives first."""
-_LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
-_UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-"""By default, httpx lets calls beyond 100 wait, and closes connections beyond 20 after each call."""
 _EXCERPT = 200
 """Maximum number of characters of a message."""
-
-
-def parse_url(text: str) -> httpx.URL:
-    """Return a URL.
-
-    Raises:
-        SettingsInvalid: the text is not a URL.
-    """
-    try:
-        url = httpx.URL(text)
-        url.host  # noqa: B018 - raises if the host name cannot be decoded
-    except (httpx.InvalidURL, ValueError) as error:
-        raise SettingsInvalid(f"{text} is not a URL: {error}") from error
-    return url
-
-
-def base_url(text: str) -> httpx.URL:
-    """Return a URL without its path."""
-    return parse_url(text).copy_with(raw_path=b"/")
-
-
-def connect(url: str, api_key: str | None, timeout: float | None, tls: ClientTls | None = None) -> httpx.AsyncClient:
-    """Return an HTTP client of the server at a URL, with any number of connections. `timeout` is in seconds."""
-    base = base_url(url)
-    return httpx.AsyncClient(
-        base_url=base,
-        timeout=timeout,
-        limits=_UNLIMITED,
-        verify=tls.context() if tls else True,
-        headers={"authorization": f"Bearer {api_key}"} if api_key else {},
-        trust_env=not _LOOPBACK.fullmatch(base.host),  # loopback addresses never go through a proxy
-    )
 
 
 def status_kind(status: int) -> str:

@@ -1,6 +1,9 @@
 """HTTP client for rerank servers with JSON, with the methods and messages of the gRPC client `rerank.client`."""
 
-from collections.abc import Sequence
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -12,22 +15,16 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import InvalidRequest, OperatorError
 from rerank_service.quantities import duration
 from rerank_service.tools.client_tls import ClientTls
-from rerank_service.tools.http_responses import (
-    DEADLINE_MARGIN_SECONDS,
-    UNKNOWN_ROUTE,
-    connect,
-    list_models,
-    parse_url,
-    read_json,
-    read_message,
-    status_kind,
-)
+from rerank_service.tools.http_connection import DEADLINE_MARGIN_SECONDS, connect, parse_url
+from rerank_service.tools.http_responses import UNKNOWN_ROUTE, list_models, read_json, read_message, status_kind
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, check_ranking, routes
 from rerank_service.tools.loadtest.target import CallFailed
 from rerank_service.tools.loadtest.workload import Request
 from rerank_service.tools.server_address import ServerAddress
 
 _MODEL_FIELDS = ("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest", "memory_bytes")
+_SHORTEST_SECONDS = 0.001
+"""Shortest time that is sent to a server, which rejects 0."""
 _STATES = {name.removeprefix("MODEL_STATE_").lower(): value for name, value in pb.ModelState.items()}
 
 
@@ -49,11 +46,11 @@ class RestClient:
     def __init__(
         self, url: str, *, api_key: str | None = None, timeout: float | None = None, tls: ClientTls | None = None
     ) -> None:
-        """`timeout` is the deadline of each call in seconds; None for the server's default."""
+        """`timeout` is the deadline of each call in seconds, with all its requests; None for the server's default."""
         self._url = url
         self._routes = routes(parse_url(url).path, None)
         self._timeout = timeout
-        self._http = connect(url, api_key, timeout and timeout + DEADLINE_MARGIN_SECONDS, tls)
+        self._http = connect(url, api_key, tls, connect_seconds=timeout or math.inf)
         self._model: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,12 +70,10 @@ class RestClient:
         Raises:
             RestCallFailed: the server does not respond, or lists no models.
         """
-        try:
+        async with self._call():
             models = await list_models(self._http)
             if not models:
                 raise self._failure(await self._http.get("/v1/models"))
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
         return [_model(model) for model in models]
 
     async def rerank(
@@ -100,44 +95,58 @@ class RestClient:
         """
         if top_n is not None and top_n < 0:
             raise InvalidRequest(f"top_n must be at least 0, not {top_n}", field="top_n")
-        name = model or await self._first_model()
         options = _options(max_tokens_per_doc, too_long, score_type)
+        async with self._call() as deadline:
+            name = model or await self._first_model()
+            ranked = await self._rank_by_any_route(Request(query, tuple(documents)), name, options, deadline)
+        del ranked.results[top_n or len(documents) :]  # 0: all, as for this server
+        return ranked
+
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[asyncio.Timeout]:
+        """End the requests of a call at its deadline, and translate errors of the connection."""
+        try:
+            async with asyncio.timeout(self._timeout and self._timeout + DEADLINE_MARGIN_SECONDS) as deadline:
+                yield deadline
+        except TimeoutError as error:
+            message = f"{self._url}: no response after {duration(self._timeout or 0.0)}"
+            raise RestCallFailed(message, status=HTTPStatus.GATEWAY_TIMEOUT) from error
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    async def _first_model(self) -> str:
+        if self._model is None:
+            models = await list_models(self._http)
+            self._model = str(models[0]["id"]) if models else ""
+        return self._model
+
+    async def _rank_by_any_route(
+        self, request: Request, model: str, options: dict[str, Any], deadline: asyncio.Timeout
+    ) -> pb.RerankResponse:
         failures: list[RestCallFailed] = []
         for route in self._routes:
             try:
-                ranked = await self._rank(route, Request(query, tuple(documents)), name, options)
+                ranked = await self._rank(route, request, model, options, deadline)
             except RestCallFailed as error:
                 failures.append(error)
                 if error.status not in UNKNOWN_ROUTE or error.server_reason:
                     break
             else:
                 self._routes = [route]
-                del ranked.results[top_n or len(documents) :]  # 0: all, as for this server
                 return ranked
         # a failure of an existing path describes the error better than 404 of a path that is not served
         raise next((failure for failure in reversed(failures) if failure.status != HTTPStatus.NOT_FOUND), failures[-1])
 
-    async def _first_model(self) -> str:
-        if self._model is None:
-            try:
-                models = await list_models(self._http)
-            except httpx.HTTPError as error:
-                raise self._unreachable(error) from error
-            self._model = str(models[0]["id"]) if models else ""
-        return self._model
-
-    async def _rank(self, route: Route, request: Request, model: str, options: dict[str, Any]) -> pb.RerankResponse:
+    async def _rank(
+        self, route: Route, request: Request, model: str, options: dict[str, Any], deadline: asyncio.Timeout
+    ) -> pb.RerankResponse:
         if route.dialect is Dialect.TEI and options.keys() - {"raw_scores"}:
             raise RestCallFailed(
                 f"{self._url}{route.path} has TEI's JSON, which has no {', '.join(options)}",
                 status=HTTPStatus.NOT_IMPLEMENTED,
             )
-        headers = {"x-request-timeout": str(self._timeout)} if self._timeout else {}
-        try:
-            content = body(route.dialect, request, model) | options
-            response = await self._http.post(route.path, json=content, headers=headers)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+        content = body(route.dialect, request, model) | options
+        response = await self._http.post(route.path, json=content, headers=_time_left(deadline))
         if not response.is_success:
             raise self._failure(response)
         try:
@@ -156,9 +165,6 @@ class RestClient:
         return RestCallFailed(message, status=response.status_code, code=code)
 
     def _unreachable(self, error: httpx.HTTPError) -> RestCallFailed:
-        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
-            message = f"{self._url}: no response after {duration(self._timeout or 0.0)}"
-            return RestCallFailed(message, status=HTTPStatus.GATEWAY_TIMEOUT)
         step = ": check that the server runs, and that this is its REST address" if _is_connecting(error) else ""
         reason = str(error).rstrip(".") or type(error).__name__
         return RestCallFailed(f"{self._url}: no connection: {reason}{step}")
@@ -166,6 +172,15 @@ class RestClient:
 
 def _is_connecting(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.RemoteProtocolError)
+
+
+def _time_left(deadline: asyncio.Timeout) -> dict[str, str]:
+    """Return the header with the time that the server has for a request; none without a deadline."""
+    ends = deadline.when()
+    if ends is None:
+        return {}
+    seconds = ends - DEADLINE_MARGIN_SECONDS - asyncio.get_running_loop().time()
+    return {"x-request-timeout": f"{max(seconds, _SHORTEST_SECONDS):.3f}"}
 
 
 def client_of(

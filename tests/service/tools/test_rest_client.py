@@ -92,6 +92,54 @@ async def test_a_late_response_is_no_lost_connection(edges: Served, monkeypatch:
     assert failure(caught.value) is Failure.TIMEOUT
 
 
+async def test_a_response_that_never_ends_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timeout of httpx would begin anew with each byte."""
+    monkeypatch.setattr("rerank_service.tools.rest_client.DEADLINE_MARGIN_SECONDS", 0.01)
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000000\r\n\r\n")
+        try:
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, asyncio.timeout(30), RestClient(url, timeout=0.05) as client:
+        for call in (client.rerank("0", DOCUMENTS, model="small"), client.rerank("0", DOCUMENTS), client.models()):
+            with pytest.raises(RestCallFailed, match=r"no response after 50 ms$") as caught:
+                await call
+            assert caught.value.status == 504
+
+
+async def test_all_requests_of_a_call_have_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server gets the time that is left after the list of models took half of it."""
+    loop, late, sent = asyncio.get_running_loop(), 0.0, []
+    now = loop.time
+    monkeypatch.setattr(loop, "time", lambda: now() + late)
+
+    async def models(_: Request) -> JSONResponse:
+        nonlocal late
+        late = 30.0
+        return JSONResponse({"data": [{"id": "small"}]})
+
+    async def rank(request: Request) -> JSONResponse:
+        sent.append(float(request.headers["x-request-timeout"]))
+        return JSONResponse({"results": [{"index": 0, "relevance_score": 0.5}]})
+
+    routes = Route("/v1/models", models), Route("/v1/rerank", rank, methods=["POST"])
+    async with listening(*routes) as url, RestClient(url, timeout=60) as client:
+        await client.rerank("0", ["1"])
+        await client.rerank("0", ["1"])
+    assert 0 < sent[0] <= 30 < sent[1] <= 60
+
+
 async def test_a_lost_connection_has_a_reason() -> None:
     """Some errors of httpx have no text. Their name is better than nothing."""
 

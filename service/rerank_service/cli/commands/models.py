@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rerank.v1 import rerank_pb2 as pb
     from rerank_service.models.known_speed import MeasuredSpeed
 
+_LIST_SECONDS = 60.0
+"""Deadline of the list of a server."""
+
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each model as a line of JSON")
@@ -37,7 +40,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 async def _models(arguments: argparse.Namespace) -> "Sequence[pb.Model]":
     from rerank_service.tools.rest_client import client_of
 
-    async with client_of(chosen_server(arguments).address, api_key=api_key(arguments)) as client:
+    server, key = chosen_server(arguments).address, api_key(arguments)
+    async with client_of(server, api_key=key, timeout=_LIST_SECONDS) as client:
         return await client.models()
 
 

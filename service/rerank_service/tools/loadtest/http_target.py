@@ -9,17 +9,8 @@ import httpx
 
 from rerank_service.quantities import duration
 from rerank_service.tools.client_tls import ClientTls
-from rerank_service.tools.http_responses import (
-    DEADLINE_MARGIN_SECONDS,
-    UNKNOWN_ROUTE,
-    base_url,
-    connect,
-    parse_url,
-    read_json,
-    read_message,
-    read_server_info,
-    status_kind,
-)
+from rerank_service.tools.http_connection import DEADLINE_MARGIN_SECONDS, base_url, connect, parse_url
+from rerank_service.tools.http_responses import UNKNOWN_ROUTE, read_json, read_message, read_server_info, status_kind
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, read, routes
 from rerank_service.tools.loadtest.errors import LoadFailed
 from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, NO_CONNECTION, CallFailed, Client, ServerInfo, Usage
@@ -52,10 +43,11 @@ class HttpTarget:
 
     async def probe(self) -> ServerInfo:
         """Send small requests to find the model and the route; see `Target.probe`. Later clients use both."""
-        async with self._connected(_PROBE_SECONDS) as http:
+        async with self._connected() as http:
             try:
-                info = await read_server_info(http)
-            except httpx.HTTPError as error:
+                async with asyncio.timeout(_PROBE_SECONDS):
+                    info = await read_server_info(http)
+            except (TimeoutError, httpx.HTTPError) as error:
                 raise LoadFailed(f"{self._base}: {NO_CONNECTION}: {str(error) or type(error).__name__}") from error
             self._model = self._model or info.model
             self._route = await self._find_route(http)
@@ -64,11 +56,11 @@ class HttpTarget:
     @asynccontextmanager
     async def client(self, deadline: float | None = None) -> AsyncIterator[Client]:
         """Return a new client; see `Target.client`."""
-        async with self._connected(None) as http:
+        async with self._connected() as http:
             yield _HttpClient(http, self._route, self._model, deadline)
 
-    def _connected(self, timeout: float | None) -> httpx.AsyncClient:
-        return connect(str(self._base), self._api_key, timeout, self._tls)
+    def _connected(self) -> httpx.AsyncClient:
+        return connect(str(self._base), self._api_key, self._tls)
 
     async def _find_route(self, http: httpx.AsyncClient) -> Route:
         """Return the first route that ranks a small request."""
@@ -103,7 +95,7 @@ class _HttpClient:
             async with asyncio.timeout(self._deadline and self._deadline + DEADLINE_MARGIN_SECONDS):
                 content = body(dialect, request, self._model)
                 response = await self._http.post(self._route.path, json=content, headers=self._headers)
-        except (TimeoutError, httpx.TimeoutException) as error:
+        except TimeoutError as error:
             raise CallFailed(NO_ANSWER_IN_TIME, f"no response after {duration(self._deadline or 0.0)}") from error
         except httpx.HTTPError as error:
             raise CallFailed(NO_CONNECTION, str(error) or type(error).__name__) from error
