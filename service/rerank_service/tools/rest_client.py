@@ -12,32 +12,21 @@ import httpx
 
 from rerank.client import DEFAULT_RETRIES, AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.errors import InvalidRequest, OperatorError
+from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import duration
 from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_connection import DEADLINE_MARGIN_SECONDS, connect, parse_url
-from rerank_service.tools.http_responses import UNKNOWN_ROUTE, list_models, read_json, read_message, status_kind
+from rerank_service.tools.http_responses import list_models, read_json
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, check_ranking, routes
 from rerank_service.tools.loadtest.target import CallFailed
 from rerank_service.tools.loadtest.workload import Request
+from rerank_service.tools.rest_failure import UNKNOWN_BODY, NoRoute, OtherDialect, RestCallFailed, failed_response
 from rerank_service.tools.server_address import ServerAddress
 
 _MODEL_FIELDS = ("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest", "memory_bytes")
 _SHORTEST_SECONDS = 0.001
 """Shortest time that is sent to a server, which rejects 0."""
 _STATES = {name.removeprefix("MODEL_STATE_").lower(): value for name, value in pb.ModelState.items()}
-
-
-class RestCallFailed(OperatorError):
-    """A call over HTTP failed or returned no valid ranking."""
-
-    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
-        """`status` is the HTTP status, 501 for a call that the JSON of the server cannot express, 504 if the response
-        is late, 0 without a connection; `code` is the error code in the response."""
-        super().__init__(message)
-        self.status = status
-        self.server_reason = code
-        """Error code of the server; empty if the response has none."""
 
 
 class RestClient:
@@ -73,7 +62,7 @@ class RestClient:
         async with self._call():
             models = await list_models(self._http)
             if not models:
-                raise self._failure(await self._http.get("/v1/models"))
+                raise failed_response(await self._http.get("/v1/models"))
         return [_model(model) for model in models]
 
     async def rerank(
@@ -124,18 +113,18 @@ class RestClient:
         self, request: Request, model: str, options: dict[str, Any], deadline: asyncio.Timeout
     ) -> pb.RerankResponse:
         failures: list[RestCallFailed] = []
-        for route in self._routes:
+        routes = self._routes
+        while routes:
+            route, *routes = routes
             try:
                 ranked = await self._rank(route, request, model, options, deadline)
             except RestCallFailed as error:
                 failures.append(error)
-                if error.status not in UNKNOWN_ROUTE or error.server_reason:
-                    break
+                routes = _worth_a_try(routes, route, error)
             else:
                 self._routes = [route]
                 return ranked
-        # a failure of an existing path describes the error better than 404 of a path that is not served
-        raise next((failure for failure in reversed(failures) if failure.status != HTTPStatus.NOT_FOUND), failures[-1])
+        raise min(failures, key=_doubt)
 
     async def _rank(
         self, route: Route, request: Request, model: str, options: dict[str, Any], deadline: asyncio.Timeout
@@ -148,7 +137,7 @@ class RestClient:
         content = body(route.dialect, request, model) | options
         response = await self._http.post(route.path, json=content, headers=_time_left(deadline))
         if not response.is_success:
-            raise self._failure(response)
+            raise failed_response(response, route.dialect)
         try:
             ranked = _ranking(route.dialect, read_json(response), request, model)
         except (CallFailed, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -156,13 +145,6 @@ class RestClient:
             raise RestCallFailed(message, status=response.status_code) from error
         ranked.timing.total.FromTimedelta(response.elapsed)
         return ranked
-
-    def _failure(self, response: httpx.Response) -> RestCallFailed:
-        value = read_json(response)
-        error = value.get("error") if isinstance(value, dict) else None
-        code = str(error.get("code") or "") if isinstance(error, dict) else ""
-        message = f"{response.request.url}: {status_kind(response.status_code)}: {read_message(response)}"
-        return RestCallFailed(message, status=response.status_code, code=code)
 
     def _unreachable(self, error: httpx.HTTPError) -> RestCallFailed:
         step = ": check that the server runs, and that this is its REST address" if _is_connecting(error) else ""
@@ -172,6 +154,21 @@ class RestClient:
 
 def _is_connecting(error: httpx.HTTPError) -> bool:
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.RemoteProtocolError)
+
+
+def _worth_a_try(routes: list[Route], failed: Route, error: RestCallFailed) -> list[Route]:
+    """Return the routes that may succeed after the failure of another one."""
+    if isinstance(error, OtherDialect):
+        return routes
+    if isinstance(error, NoRoute):
+        return [route for route in routes if route.path != failed.path]
+    is_clear = error.status not in UNKNOWN_BODY or error.server_reason
+    return [] if is_clear else [route for route in routes if route.path == failed.path]
+
+
+def _doubt(error: RestCallFailed) -> int:
+    """Return how little a failure says about the request. Those of wrong paths and bodies say least."""
+    return 2 if isinstance(error, NoRoute) else int(isinstance(error, OtherDialect))
 
 
 def _time_left(deadline: asyncio.Timeout) -> dict[str, str]:

@@ -17,7 +17,7 @@ from rerank.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from rerank_service.tools.rest_client import RestCallFailed
+from rerank_service.tools.rest_failure import RestCallFailed
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from starlette.routing import Route
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.auth import Keys
 from rerank_service.errors import InvalidRequest, SettingsInvalid
-from rerank_service.tools.rest_client import RestCallFailed, RestClient
+from rerank_service.tools.rest_client import RestClient
+from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_calls import Failure, failure
 from support.http import listening
 from support.running import Running, Served, served
@@ -169,6 +170,71 @@ async def test_tei_dialect_is_detected() -> None:
         with pytest.raises(RestCallFailed, match="has no max_tokens_per_doc") as caught:
             await client.rerank("0", DOCUMENTS, max_tokens_per_doc=1)
         assert failure(caught.value) is Failure.FATAL
+
+
+_TOO_LONG = "maximum context length is 512 tokens"
+
+
+@pytest.mark.parametrize("max_tokens_per_doc", [None, 256])
+@pytest.mark.parametrize(
+    ("paths", "posts"),
+    [
+        (["/v1/rerank", "/v2/rerank", "/rerank"], ["/v1/rerank"]),
+        (["/v2/rerank"], ["/v1/rerank", "/v2/rerank"]),
+        (["/rerank"], ["/v1/rerank", "/v2/rerank", "/rerank", "/rerank"]),
+    ],
+)
+async def test_the_error_of_a_served_path_is_raised(
+    max_tokens_per_doc: int | None, paths: list[str], posts: list[str]
+) -> None:
+    """And not that of a later guess, which is about the guess. The errors are those of older versions of vLLM."""
+    sent = []
+
+    async def rank(request: Request) -> JSONResponse:
+        sent.append(request.url.path)
+        if request.url.path not in paths:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        message = _TOO_LONG if "documents" in await request.json() else "documents: Field required"
+        return JSONResponse({"object": "error", "message": message, "code": 400}, 400)
+
+    async with listening(Route("/{path:path}", rank, methods=["POST"])) as url, RestClient(url) as client:
+        with pytest.raises(RestCallFailed, match=f"{paths[0]}: HTTP 400: {_TOO_LONG}$") as caught:
+            await client.rerank("0", DOCUMENTS, model="small", max_tokens_per_doc=max_tokens_per_doc)
+    assert failure(caught.value) is Failure.REQUEST
+    expected = posts if max_tokens_per_doc is None else list(dict.fromkeys(posts))  # TEI's JSON has no such field
+    assert sent == expected
+
+
+async def test_the_error_of_tei_is_raised_if_its_json_is_the_served_one() -> None:
+    """Cohere's JSON misses a field there."""
+
+    async def rank(request: Request) -> JSONResponse:
+        if "texts" in await request.json():
+            return JSONResponse({"error": "batch size 3 > maximum allowed batch size 2"}, 422)
+        return JSONResponse({"error": "missing field `texts`"}, 422)
+
+    async with listening(Route("/rerank", rank, methods=["POST"])) as url, RestClient(url) as client:
+        with pytest.raises(RestCallFailed, match="HTTP 422: batch size 3 > maximum") as caught:
+            await client.rerank("0", DOCUMENTS, model="small")
+        assert failure(caught.value) is Failure.REQUEST
+        with pytest.raises(RestCallFailed, match="has TEI's JSON, which has no max_tokens_per_doc") as caught:
+            await client.rerank("0", DOCUMENTS, model="small", max_tokens_per_doc=1)
+        assert failure(caught.value) is Failure.FATAL
+
+
+@pytest.mark.parametrize("max_tokens_per_doc", [None, 256])
+async def test_a_server_that_serves_no_path_says_so(max_tokens_per_doc: int | None) -> None:
+    """Its message is about the model, such as in older versions of vLLM, or about the path."""
+    sent = []
+
+    async def missing(request: Request) -> JSONResponse:
+        sent.append(request.url.path)
+        return JSONResponse({"object": "error", "message": "the model `x` does not exist", "code": 404}, 404)
+
+    async with listening(Route("/{path:path}", missing, methods=["POST"])) as url, RestClient(url) as client:
+        with pytest.raises(RestCallFailed, match=r"/v1/rerank: HTTP 404: the model `x` does not exist$"):
+            await client.rerank("0", DOCUMENTS, model="x", max_tokens_per_doc=max_tokens_per_doc)
+    assert sent == ["/v1/rerank", "/v2/rerank", "/rerank"]
 
 
 @pytest.mark.parametrize("url", ["http://xn--:1", "http://a\x00:1"])

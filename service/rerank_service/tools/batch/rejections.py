@@ -4,7 +4,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 
 from rerank.errors import InvalidArgument
-from rerank_service.tools.rest_client import RestCallFailed
+from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_calls import Failure, failure
 
 _INVALID = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)

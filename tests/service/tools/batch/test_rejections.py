@@ -17,7 +17,8 @@ from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.rejections import Wrong, what_is_wrong
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
-from rerank_service.tools.rest_client import RestCallFailed, RestClient
+from rerank_service.tools.rest_client import RestClient
+from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_address import server_address
 from support.http import listening
 from support.limits import request_limits

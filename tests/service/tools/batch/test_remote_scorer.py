@@ -28,7 +28,7 @@ from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from rerank_service.tools.nothing_scored import NothingScored
-from rerank_service.tools.rest_client import RestCallFailed
+from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_calls import REPEATS, TIMEOUT_REPEATS, Failure, failure, repeated
 from support.http import listening

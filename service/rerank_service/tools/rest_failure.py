@@ -1,0 +1,55 @@
+"""Failures of calls over HTTP, with the reason that the server gives."""
+
+import re
+from http import HTTPStatus
+
+import httpx
+
+from rerank_service.errors import OperatorError
+from rerank_service.tools.http_responses import read_json, read_message, status_kind
+from rerank_service.tools.loadtest.dialects import Dialect
+
+_NO_ROUTE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+"""Status codes for an unknown path."""
+UNKNOWN_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Status codes for an unknown body."""
+_FIELD_OF_OTHERS = {Dialect.COHERE: re.compile(r"\btexts\b"), Dialect.TEI: re.compile(r"\bdocuments\b")}
+"""Field that a server misses in the body of a dialect if it expects another one."""
+
+
+class RestCallFailed(OperatorError):
+    """A call over HTTP failed or returned no valid ranking."""
+
+    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+        """`status` is the HTTP status, 501 for a call that the JSON of the server cannot express, 504 if the response
+        is late, 0 without a connection; `code` is the error code in the response."""
+        super().__init__(message)
+        self.status = status
+        self.server_reason = code
+        """Error code of the server; empty if the response has none."""
+
+
+class NoRoute(RestCallFailed):
+    """The server has no such path."""
+
+
+class OtherDialect(RestCallFailed):
+    """The path of the server takes the JSON of another dialect."""
+
+
+def failed_response(response: httpx.Response, dialect: Dialect | None = None) -> RestCallFailed:
+    """Return the failure that a response reports. `dialect` is that of the request; None for a list of models."""
+    status, message, code = response.status_code, read_message(response), _code(response)
+    kind = RestCallFailed
+    if dialect is not None and code in ("", str(status)):  # no code, or one that says no more than the status
+        if status in _NO_ROUTE:
+            kind = NoRoute
+        elif status in UNKNOWN_BODY and _FIELD_OF_OTHERS[dialect].search(message):
+            kind = OtherDialect
+    return kind(f"{response.request.url}: {status_kind(status)}: {message}", status=status, code=code)
+
+
+def _code(response: httpx.Response) -> str:
+    value = read_json(response)
+    error = value.get("error") if isinstance(value, dict) else None
+    return str(error.get("code") or "") if isinstance(error, dict) else ""
