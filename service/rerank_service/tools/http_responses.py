@@ -1,5 +1,7 @@
 """JSON responses of rerank servers: models, messages and status codes."""
 
+import math
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -30,6 +32,26 @@ def read_message(response: httpx.Response) -> str:
     while isinstance(value, dict):
         value = next((value[key] for key in ("message", "detail", "error") if value.get(key)), None)
     return " ".join(str(value or response.text)[:_EXCERPT].split()) or response.reason_phrase
+
+
+def read_retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of the header `retry-after` (RFC 9110); None without a valid one.
+
+    A date counts from the date of the response, so that the clock of this machine does not matter.
+    """
+    text = response.headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _seconds_between(response.headers.get("date", ""), text)
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def _seconds_between(first: str, last: str) -> float | None:
+    try:
+        return max(0.0, (parsedate_to_datetime(last) - parsedate_to_datetime(first)).total_seconds())
+    except (TypeError, ValueError):  # no dates, or one without a time zone
+        return None
 
 
 def read_json(response: httpx.Response) -> Any:

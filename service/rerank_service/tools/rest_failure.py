@@ -6,7 +6,7 @@ from http import HTTPStatus
 import httpx
 
 from rerank_service.errors import OperatorError
-from rerank_service.tools.http_responses import read_json, read_message, status_kind
+from rerank_service.tools.http_responses import read_json, read_message, read_retry_after, status_kind
 from rerank_service.tools.loadtest.dialects import Dialect
 
 _NO_ROUTE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
@@ -20,13 +20,15 @@ _FIELD_OF_OTHERS = {Dialect.COHERE: re.compile(r"\btexts\b"), Dialect.TEI: re.co
 class RestCallFailed(OperatorError):
     """A call over HTTP failed or returned no valid ranking."""
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0, code: str = "", retry_after: float | None = None) -> None:
         """`status` is the HTTP status, 501 for a call that the JSON of the server cannot express, 504 if the response
         is late, 0 without a connection; `code` is the error code in the response."""
         super().__init__(message)
         self.status = status
         self.server_reason = code
         """Error code of the server; empty if the response has none."""
+        self.retry_after = retry_after
+        """Seconds until a repetition makes sense; None if the server does not say."""
 
 
 class NoRoute(RestCallFailed):
@@ -46,7 +48,12 @@ def failed_response(response: httpx.Response, dialect: Dialect | None = None) ->
             kind = NoRoute
         elif status in UNKNOWN_BODY and _FIELD_OF_OTHERS[dialect].search(message):
             kind = OtherDialect
-    return kind(f"{response.request.url}: {status_kind(status)}: {message}", status=status, code=code)
+    return kind(
+        f"{response.request.url}: {status_kind(status)}: {message}",
+        status=status,
+        code=code,
+        retry_after=read_retry_after(response),
+    )
 
 
 def _code(response: httpx.Response) -> str:

@@ -1,6 +1,7 @@
 """Calls of a rerank server by commands: the meaning of a failure, and the repetition of a call."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
@@ -26,7 +27,7 @@ TIMEOUT_SECONDS = 600.0
 TIMEOUT_REPEATS = 2
 """Maximum number of repetitions of a request with a single document that misses the deadline."""
 REPEATS = 40
-"""Maximum number of repeated calls. With the pauses below they take 17 minutes: a server restarts in less."""
+"""Maximum number of repeated calls. With the pauses below they take about 17 minutes: a server restarts in less."""
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
 _PATIENCE_SECONDS = 17 * 60.0
@@ -88,6 +89,8 @@ async def repeated(
 ) -> T:
     """Call a server, and repeat the call while the server is busy. `pause` waits for a number of seconds.
 
+    A pause is at least as long as the server asks for. A part of it is random, so that calls do not return all at once.
+
     `after_timeouts`: repeat it after a missed deadline, too, for 17 minutes. This is for calls that any working server
     answers in time: a proxy in front of it responds with 504 while the server restarts.
 
@@ -103,7 +106,7 @@ async def repeated(
             patient = after_timeouts and time.monotonic() - started < _PATIENCE_SECONDS
             if kind is not Failure.BUSY and not (kind is Failure.TIMEOUT and patient):
                 raise
-            asked = error.retry_after if isinstance(error, RerankError) else None
-        await pause(max(seconds, asked or 0.0))
+            asked = error.retry_after or 0.0
+        await pause(max(seconds / 2, asked) + random.uniform(0.0, seconds))  # noqa: S311 - spreads calls, hides nothing
         seconds = min(2 * seconds, _MAX_PAUSE_SECONDS)
     return await call()

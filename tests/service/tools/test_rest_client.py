@@ -5,6 +5,7 @@ import socket
 import struct
 from typing import Any
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -13,11 +14,12 @@ from starlette.routing import Route
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.api.auth import Keys
 from rerank_service.errors import InvalidRequest, SettingsInvalid
+from rerank_service.models.bundle import Bundle
 from rerank_service.tools.rest_client import RestClient
-from rerank_service.tools.rest_failure import RestCallFailed
+from rerank_service.tools.rest_failure import RestCallFailed, failed_response
 from rerank_service.tools.server_calls import Failure, failure
 from support.http import listening
-from support.running import Running, Served, served
+from support.running import Running, Served, running, served
 
 DOCUMENTS = ("3", "5", "1")
 
@@ -235,6 +237,44 @@ async def test_a_server_that_serves_no_path_says_so(max_tokens_per_doc: int | No
         with pytest.raises(RestCallFailed, match=r"/v1/rerank: HTTP 404: the model `x` does not exist$"):
             await client.rerank("0", DOCUMENTS, model="x", max_tokens_per_doc=max_tokens_per_doc)
     assert sent == ["/v1/rerank", "/v2/rerank", "/rerank"]
+
+
+_DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": _DATE}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:27:00 GMT", "date": _DATE}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:30", "date": _DATE}, None),
+        ({"retry-after": _DATE, "date": "today"}, None),
+    ],
+)
+def test_a_failure_has_the_time_that_the_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
+    """The header `retry-after` has seconds or a date."""
+    request = httpx.Request("POST", "http://127.0.0.1/v1/rerank")
+    assert failed_response(httpx.Response(429, headers=headers, request=request)).retry_after == seconds
+
+
+async def test_an_overloaded_server_asks_for_a_pause(small_model: Bundle) -> None:
+    """It accepts one live document and has it already."""
+    async with running(small_model, max_live_documents=1) as core, served(core) as edges:
+        core.score.hold()
+        live = asyncio.create_task(core.rank("0", "1"))
+        await core.score.started()
+        async with RestClient(str(edges.http.base_url)) as client:
+            with pytest.raises(RestCallFailed, match="HTTP 429") as caught:
+                await client.rerank("0", DOCUMENTS, model="small")
+        core.score.release()
+        await live
+    assert caught.value.retry_after == 1.0
 
 
 @pytest.mark.parametrize("url", ["http://xn--:1", "http://a\x00:1"])
