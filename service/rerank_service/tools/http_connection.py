@@ -50,8 +50,8 @@ def connect(
     """Return an HTTP client of the server at a URL, with any number of connections.
 
     Connecting ends after `connect_seconds`, or 20 s if that is less. A call has no deadline: a timeout of httpx begins
-    anew with each part of a response, so callers use `asyncio.timeout`. A call ends if the machine of the server is
-    gone for 50 s.
+    anew with each part of a response, so callers use `asyncio.timeout`. A call that waits for its response ends if the
+    machine of the server is gone for 50 s.
     """
     base = base_url(url)
     is_loopback = bool(_LOOPBACK.fullmatch(base.host))
