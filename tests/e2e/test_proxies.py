@@ -1,4 +1,4 @@
-"""Three replicas behind HAProxy and nginx, with the files of deploy/proxies: a rolling restart and a killed replica."""
+"""Three replicas behind HAProxy and nginx, with the files of deploy/proxies: restarts, a kill, a broken model."""
 
 import re
 import subprocess
@@ -9,8 +9,9 @@ import pytest
 import trustme
 
 from support.proxied_clients import PLAIN, RETRYING, proxied
-from support.replica_load import load
-from support.replicas import FILES, REPLICAS, Cluster, cluster, program
+from support.replica_load import BROKEN, load
+from support.replicas import FILES, PROXIES, REPLICAS, Cluster, cluster, program
+from support.small import write_small_model
 from support.tls import write_pems
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "replicas.md").read_text()
@@ -49,6 +50,26 @@ def test_killed_replica_loses_only_calls_in_flight(replicas: Cluster) -> None:
     assert {name: calls.errors(name) for name in RETRYING} == {name: [] for name in RETRYING}
     for name in PLAIN:
         assert calls.lost_per_worker(name) <= 1, calls.errors(name)
+
+
+def test_broken_model_leaves_the_others(small_folder: Path, tmp_path: Path) -> None:
+    """Each replica answers 503 for a model that cannot be loaded. No proxy leaves the replicas out for it."""
+    (write_small_model(tmp_path / "bad").folder / "model.onnx").write_bytes(b"no graph")
+    models = tmp_path / "models.yaml"
+    models.write_text(f"- {{bundle: {small_folder}, name: good}}\n- {{bundle: bad, name: {BROKEN}, load: on_demand}}\n")
+    good, broken = ([f"{proxy} rest-{kind}" for proxy in PROXIES] for kind in ("plain", "broken"))
+    clients = {name: proxied(name) for name in (*good, *broken)}
+    with (
+        cluster("--models", str(models), "--lanes", "1", "--provider", "cpu") as running,
+        load(clients, running.hub.prefix, workers=1, documents=1, pause=_PAUSE) as calls,
+    ):
+        calls.read_until(dict.fromkeys(clients, 20), lambda _: True)
+        calls.stop()
+    assert {name: calls.errors(name) for name in good} == {name: [] for name in good}
+    for name in broken:
+        errors = calls.errors(name)
+        assert len(errors) >= 20
+        assert all("503 Server Error" in error for error in errors), errors
 
 
 @pytest.mark.parametrize(("name", "file"), [("haproxy", "haproxy.cfg"), ("nginx", "nginx.conf")])

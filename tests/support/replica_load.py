@@ -30,6 +30,8 @@ from support.process import environment
 
 QUERY = "capital of France"
 DOCUMENTS = [f"Paris is the capital of France, and its number {at} is {at * 7}." for at in range(100)]
+BROKEN = "broken"
+"""Name of the model that `rest-broken` asks for."""
 _TIMEOUT = 60.0
 
 RETRY = Retry(
@@ -143,13 +145,13 @@ def _grpc(address: str) -> Caller:
     return lambda documents: client.rerank(QUERY, documents).model
 
 
-def _rest(address: str, retry: Retry | None) -> Caller:
+def _rest(address: str, retry: Retry | None, model: str = "default") -> Caller:
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry or 0))
 
     def call(documents: Sequence[str]) -> str:
-        body = {"query": QUERY, "documents": list(documents)}
+        body = {"model": model, "query": QUERY, "documents": list(documents)}
         response = session.post(f"{address}/v1/rerank", json=body, timeout=_TIMEOUT)
         response.raise_for_status()
         return str(response.json()["model"])
@@ -174,6 +176,7 @@ _KINDS: Mapping[str, Callable[[str], Caller]] = {
     "grpc-plain": _grpc_plain,
     "rest": partial(_rest, retry=RETRY),
     "rest-plain": partial(_rest, retry=None),
+    "rest-broken": partial(_rest, retry=None, model=BROKEN),
     "rest-cohere": _cohere,
 }
 

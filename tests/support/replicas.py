@@ -34,19 +34,19 @@ class Cluster:
     _stack: ExitStack
     processes: list[Process] = field(default_factory=list)
 
-    def start(self, number: int, name: str) -> None:
-        """Start a replica. `name` is the name of its model, so that responses show which replica made them."""
+    def start(self, number: int, *options: str) -> None:
+        """Start a replica with more options."""
         ports = ("--grpc-port", str(GRPC_PORT), "--rest-port", str(REST_PORT))
         address = ("--host", REPLICAS[number], "--forwarded-allow-ips", f"10.0.0.0{_NETWORK}")
-        options = (*self.options, *ports, *address, "--model-name", name)
-        process = self._stack.enter_context(started(*options, prefix=self.machines[number].prefix))
+        arguments = (*self.options, *ports, *address, *options)
+        process = self._stack.enter_context(started(*arguments, prefix=self.machines[number].prefix))
         self.processes[number : number + 1] = [process]
 
     def restart(self, number: int, name: str) -> None:
-        """End a replica gracefully, and start it again."""
+        """End a replica gracefully, and start it again. `name` is the name of its model, which responses show."""
         self.processes[number].popen.terminate()
         assert self.processes[number].ended() == 0
-        self.start(number, name)
+        self.start(number, "--model-name", name)
 
     def kill(self, number: int) -> None:
         """End a replica at once (SIGKILL)."""
@@ -75,14 +75,17 @@ def proxy_command(name: str) -> list[str]:
 
 @contextmanager
 def cluster(*options: str) -> Iterator[Cluster]:
-    """Run three replicas with options, and both proxies. Skip the test where namespaces are not allowed."""
+    """Run three replicas with options, and both proxies. Skip the test where namespaces are not allowed.
+
+    A single model (`--model`) has the name of its replica, so that responses show which replica made them.
+    """
     commands = {name: proxy_command(name) for name in PROXIES}
     with ExitStack() as stack:
         hub = stack.enter_context(bridge(_HUB + _NETWORK))
         machines = [stack.enter_context(machine(hub, address + _NETWORK)) for address in REPLICAS]
         made = Cluster(hub, options, machines, stack)
         for number in range(len(REPLICAS)):
-            made.start(number, f"replica-{number}")
+            made.start(number, *(("--model-name", f"replica-{number}") if "--model" in options else ()))
         for name, address in PROXIES.items():
             place = stack.enter_context(machine(hub, address + _NETWORK))
             stack.enter_context(_running([*place.prefix, *commands[name]]))
