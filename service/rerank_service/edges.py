@@ -22,7 +22,7 @@ from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.core import Core
 from rerank_service.lifecycle.model_manager import ModelManager
-from rerank_service.metrics.core_state import core_state
+from rerank_service.metrics.core_state import CoreState, core_state
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.observability.event_loop import running_turns
 from rerank_service.settings import Settings
@@ -71,6 +71,10 @@ class Edges:
         return Addresses(self.grpc.targets, urls, metrics, self.admin_targets, model, tls is not None)
 
 
+def _state(core: Core, manager: ModelManager) -> CoreState:
+    return core_state(core.registry, core.admissions, ready=manager.ready)
+
+
 async def listening_edges(
     settings: Settings,
     addresses: tuple[ListenAddress, ...],
@@ -87,8 +91,7 @@ async def listening_edges(
     """
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    state = partial(core_state, core.registry, core.admissions)
-    metrics = Metrics(state, core.files.state, running_turns(), settings.max_connections)
+    metrics = Metrics(partial(_state, core, manager), core.files.state, running_turns(), settings.max_connections)
     observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)

@@ -180,13 +180,19 @@ def test_readiness_is_switched_off_and_on(served: Served) -> None:
         status = get(f"{served.process.rest}/health/ready").status_code
         return status, health(served.process.grpc), health(served.address)
 
+    def metric() -> str:
+        text = get(f"{served.process.rest}/metrics", headers={"authorization": "Bearer search"}).text
+        return next(line for line in text.splitlines() if line.startswith("rerank_ready "))
+
     with served.admin() as admin:
         for _ in range(2):
             admin.set_readiness(ready=False)
             assert readiness() == (503, "NOT_SERVING", "SERVING")
+            assert metric() == "rerank_ready 0.0"
             assert served.score() == OLD
         admin.set_readiness(ready=True)
         assert readiness() == (200, "SERVING", "SERVING")
+        assert metric() == "rerank_ready 1.0"
 
 
 def test_command_changes_the_server(served: Served) -> None:

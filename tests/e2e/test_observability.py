@@ -36,6 +36,7 @@ def test_metrics_have_a_port_of_their_own(start: Start, small_folder: Path) -> N
     assert _value(url, "rerank_pairs_total") == 2
     assert _value(url, "process_open_fds") is not None
     assert _value(url, "rerank_max_connections") == 2000
+    assert _value(url, "rerank_ready") == 1
     key = {"authorization": "Bearer sesame"}
     assert get(f"{server.rest}/metrics", headers=key).status_code == 404
     assert get(f"{url}/v1/models").status_code == 404

@@ -194,7 +194,7 @@ async def _run() -> dict[str, Any]:
         provider = wiring.tracer_provider(settings)
         assert provider is not None
         async with running(write_small_model(Path(folder) / "small")) as core:
-            metrics = Metrics(lambda: core_state(core.registry, core.admissions))
+            metrics = Metrics(lambda: core_state(core.registry, core.admissions, ready=True))
             observing = wiring.observing(settings, metrics.requests, provider)
             async with served(core, keys=KEYS, observing=observing, metrics=metrics.text) as edges:
                 callers = Callers(edges)

@@ -57,7 +57,7 @@ class Series:
 def catalog() -> list[Series]:
     """Return all metrics, sorted by name."""
     metrics = Metrics(
-        lambda: CoreState(1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}),
+        lambda: CoreState(True, 1.0, [ModelState(_INFO, 1, 1, 1.0, 1)], {"small": _TOTALS}),
         lambda: ConfigState({"models": True, "keys": True, "tls": True}, certificate_expires=1.0),
         LoopTurns(),
         max_connections=1,

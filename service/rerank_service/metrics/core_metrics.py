@@ -45,6 +45,12 @@ _GAUGES: tuple[tuple[str, str, Callable[[ModelState], float]], ...] = (
 def core_metrics(state: CoreState) -> Iterator[Metric]:
     """Yield the metrics of a state."""
     yield GaugeMetricFamily(
+        "rerank_ready",
+        "1 if the server accepts requests for at least one model, as `/health/ready` says. 0 while its models load, "
+        "while it drains, while no model is loaded, and if an operator has switched readiness off.",
+        value=state.ready,
+    )
+    yield GaugeMetricFamily(
         "rerank_backlog_seconds",
         "Time in which all lanes would finish all accepted requests, by the cost model. The signal for autoscaling.",
         value=state.backlog_seconds,

@@ -28,6 +28,8 @@ class ModelState:
 class CoreState:
     """The state of the server."""
 
+    ready: bool
+    """True if the server accepts requests for at least one model."""
     backlog_seconds: float
     """Time in which all lanes would finish all accepted requests, in seconds."""
     models: Sequence[ModelState]
@@ -36,15 +38,15 @@ class CoreState:
     """Totals of all models of the server, loaded or not, by name. They continue when a model is loaded again."""
 
 
-def core_state(registry: Registry, admissions: Admissions) -> CoreState:
-    """Return the current state. Called on the event loop."""
+def core_state(registry: Registry, admissions: Admissions, *, ready: bool) -> CoreState:
+    """Return the current state. `ready` is the readiness of the server. Called on the event loop."""
     models = [
         _model_state(registered.model, registered.memory_bytes, admissions)
         for registered in registry.reachable
         if registered.model is not None
     ]
     totals = {registered.name: registered.work.totals() for registered in registry.reachable}
-    return CoreState(admissions.backlog_seconds, models, totals)
+    return CoreState(ready, admissions.backlog_seconds, models, totals)
 
 
 def _model_state(model: ServedModel, memory_bytes: int | None, admissions: Admissions) -> ModelState:

@@ -27,7 +27,7 @@ async def test_a_name_passes_when_its_new_model_is_loaded(store: FakeStore) -> N
         assert await server.rank("x", caller=ONLY_X) == 1
         assert server.manager.accepting == {"b": False, "a": True, "x": True}
         assert server.manager.ready
-        state = core_state(server.registry, server.admissions)
+        state = core_state(server.registry, server.admissions, ready=True)
         assert ([each.info.name for each in state.models], list(state.totals)) == (["a"], ["b", "a"])
         store.scores.pop("a")
         store.release()

@@ -37,7 +37,7 @@ Scrape = Callable[[], Awaitable[dict[str, float]]]
 @asynccontextmanager
 async def _scraped(core: Running, files: ConfigFiles) -> AsyncIterator[Scrape]:
     """Serve metrics. Yield a function that reads those of files: by the label `file`, and the expiry by its name."""
-    metrics = Metrics(partial(core_state, core.registry, core.admissions), files.state)
+    metrics = Metrics(partial(core_state, core.registry, core.admissions, ready=True), files.state)
     async with served(core, metrics=metrics.text) as edges:
 
         async def scrape() -> dict[str, float]:

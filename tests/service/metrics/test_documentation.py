@@ -12,6 +12,7 @@ PROMISED = {
     "grpc_server_call_sent_total_compressed_message_size_bytes",
     "grpc_server_call_rcvd_total_compressed_message_size_bytes",
     "http_server_request_duration_seconds",
+    "rerank_ready",
     "rerank_requests_waiting",
     "rerank_requests_running",
     "rerank_backlog_seconds",

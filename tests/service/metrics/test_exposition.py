@@ -67,7 +67,7 @@ class Measured:
 @asynccontextmanager
 async def measured(core: Running, **options: Any) -> AsyncIterator[Measured]:
     """Serve a reranker with metrics. `options` are those of `served`."""
-    metrics, recorder = Metrics(partial(core_state, core.registry, core.admissions)), Recorder()
+    metrics, recorder = Metrics(partial(core_state, core.registry, core.admissions, ready=True)), Recorder()
     observing = Observing(Observers(metrics.requests, recorder), TrustedProxies(()))
     async with served(core, observing=observing, metrics=metrics.text, **options) as edges:
         yield Measured(edges, recorder)

@@ -1,0 +1,46 @@
+"""Values of PromQL expressions over a few series, for tests of alerts. It knows what the tested alerts use."""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import promql_parser
+
+Series = Mapping[str, float]
+"""Values by instance. The result of an aggregation has the instance ""."""
+_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {"/": operator.truediv}
+_FILTERS: Mapping[str, Callable[[float, float], bool]] = {">": operator.gt, "==": operator.eq}
+
+
+def series_of(expression: str, samples: Mapping[str, Series]) -> Series:
+    """Return the series of an expression. `samples` are those of each metric; without an entry, it has none."""
+    return _vector(promql_parser.parse(expression), samples)
+
+
+def _vector(node: Any, samples: Mapping[str, Series]) -> Series:
+    match node:
+        case promql_parser.VectorSelector():
+            return samples.get(str(node.name), {})
+        case promql_parser.ParenExpr():
+            return _vector(node.expr, samples)
+        case promql_parser.AggregateExpr() if str(node.op) == "sum":
+            values = _vector(node.expr, samples).values()
+            return {"": sum(values)} if values else {}
+        case promql_parser.Call() if node.func.name == "absent":
+            return {} if _vector(node.args[0], samples) else {"": 1.0}
+        case promql_parser.BinaryExpr() if str(node.op) == "or":
+            return {**_vector(node.rhs, samples), **_vector(node.lhs, samples)}
+        case promql_parser.BinaryExpr():
+            return _compared(str(node.op), _vector(node.lhs, samples), node.rhs, samples)
+    raise NotImplementedError(f"{node}")
+
+
+def _compared(sign: str, left: Series, node: Any, samples: Mapping[str, Series]) -> Series:
+    if isinstance(node, promql_parser.NumberLiteral):
+        right: Series = dict.fromkeys(left, float(node.val))
+    else:
+        right = _vector(node, samples)
+    both = {instance: value for instance, value in left.items() if instance in right}
+    if sign in _FILTERS:
+        return {instance: value for instance, value in both.items() if _FILTERS[sign](value, right[instance])}
+    return {instance: _ARITHMETIC[sign](value, right[instance]) for instance, value in both.items()}
