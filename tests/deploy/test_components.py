@@ -188,6 +188,16 @@ def test_models_before_a_bundle_end_the_start(tmp_path: Path) -> None:
         model_entries(settings_of(both.environment(both.server)))
 
 
+@needs_kubectl
+def test_cache_on_a_volume_replaces_that_of_the_base(tmp_path: Path) -> None:
+    """The patch of docs/operations.md. A volume has one source only."""
+    operations = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    (patch,) = re.findall(r"```yaml\n(# deploy/overlays/mine/cache.yaml.*?)```", operations, re.DOTALL)
+    overlay = render_overlay(tmp_path, ["components/gpu"], CONFIG_MAPS, patch)
+    (cache,) = [volume for volume in overlay.pod["volumes"] if volume["name"] == "cache"]
+    assert cache == {"name": "cache", "persistentVolumeClaim": {"claimName": "rerank-cache"}}
+
+
 def _patches(component: str) -> Iterator[Manifest]:
     for patch in read_manifest(DEPLOY / component / "kustomization.yaml").get("patches", ()):
         yield read_manifest(DEPLOY / component / patch["path"])

@@ -143,6 +143,9 @@ def test_pod_has_minimal_rights() -> None:
     user = POD["securityContext"]
     assert user["runAsNonRoot"]
     assert user["runAsUser"] > 0
+    # a block volume belongs to root: without its group, the server could not write to a cache on it
+    assert user["fsGroup"] == user["runAsGroup"] > 0
+    assert user["fsGroupChangePolicy"] == "OnRootMismatch"
     assert user["seccompProfile"] == {"type": "RuntimeDefault"}
     assert CONTAINER["securityContext"] == {
         "allowPrivilegeEscalation": False,

@@ -98,7 +98,7 @@ def render(folder: Path) -> Rendered:
     return Rendered(tuple(yaml.safe_load_all(done.stdout)))
 
 
-def render_overlay(folder: Path, components: Sequence[str], config_maps: Sequence[Manifest]) -> Rendered:
+def render_overlay(folder: Path, components: Sequence[str], config_maps: Sequence[Manifest], *patches: str) -> Rendered:
     """Return the manifests of an overlay on the base, in a copy of deploy/ below an empty folder."""
     shutil.copytree(DEPLOY, folder / "deploy")
     overlay = folder / "deploy" / "overlays" / "mine"
@@ -109,6 +109,7 @@ def render_overlay(folder: Path, components: Sequence[str], config_maps: Sequenc
         "resources": ["../../base"],
         "components": [f"../../{component}" for component in components],
         "configMapGenerator": list(config_maps),
+        "patches": [{"patch": patch} for patch in patches],
     }
     (overlay / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return render(overlay)
