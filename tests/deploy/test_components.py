@@ -31,7 +31,12 @@ from support.manifests import (
     settings_of,
 )
 
-BUNDLES = ("components/bundle-from-image", "components/bundle-from-s3", "components/bundle-from-url")
+BUNDLES = (
+    "components/bundle-from-image",
+    "components/bundle-from-s3",
+    "components/bundle-from-url",
+    "components/bundle-from-volume",
+)
 SCALERS = ("components/hpa", "components/keda")
 OTHERS = (
     "components/models",
@@ -56,6 +61,7 @@ CONFIG_MAPS = (
             "S3_PROVIDER=AWS",
             "S3_ENDPOINT=",
             "S3_REGION=eu-central-1",
+            "RERANK_MODEL=/models/my-model",
             f"RERANK_MODEL_DIGEST={'0' * 64}",
         ],
     },
@@ -171,9 +177,10 @@ def test_no_component_overrides_another(pair: tuple[str, str], tmp_path: Path) -
 
 
 @needs_kubectl
-def test_models_replace_the_model_of_a_bundle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_models_replace_the_model_of_a_bundle(tmp_path: Path, bundle: str) -> None:
     """`--models` and `--model` exclude each other."""
-    both = render_overlay(tmp_path, ["components/bundle-from-s3", "components/models"], CONFIG_MAPS)
+    both = render_overlay(tmp_path, [bundle, "components/models"], CONFIG_MAPS)
     variables = both.environment(both.server)
     assert variables["RERANK_MODELS"] == "/models-file/models.yaml"
     assert "RERANK_MODEL" not in variables
@@ -278,6 +285,14 @@ def test_certificate_is_for_the_secret_and_the_services() -> None:
     assert set(certificate["dnsNames"]) == {one["metadata"]["name"] for one in services} | {"localhost"}
     files = {PurePosixPath(variable["value"]).name for variable in pod["containers"][0]["env"]}
     assert files == {"tls.crt", "tls.key"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_set_no_model_in_patches(name: str) -> None:
+    """kustomize applies them after all components, so that `components/models` could not replace this model."""
+    folder = DEPLOY / "examples" / name
+    for patch in read_manifest(folder / "kustomization.yaml").get("patches", ()):
+        assert not REMOVED & _values(read_manifest(folder / patch["path"]), "name")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
