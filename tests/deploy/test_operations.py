@@ -1,10 +1,12 @@
 """docs/operations.md and deploy/README.md: their variables, commands and paths exist."""
 
 import inspect
+import json
 import re
 import shlex
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -12,7 +14,7 @@ import rerank_service
 from rerank_service.__main__ import commands
 from rerank_service.scheduling import admission
 from rerank_service.settings import Settings
-from support.manifests import DEPLOY, read_manifest, settings_of
+from support.manifests import DEPLOY, KUBERNETES, read_manifest, settings_of
 
 ROOT = DEPLOY.parent
 PAGES = (ROOT / "docs" / "operations.md", DEPLOY / "README.md")
@@ -89,6 +91,22 @@ def test_alerts_name_the_reason_that_the_message_of_an_error_gives() -> None:
     for section, quoted in ((overloaded, "would miss its deadline by"), (unavailable, "even on its own")):
         assert f"`{quoted}`" in section
         assert quoted in messages
+
+
+def test_pod_that_copies_a_bundle_has_the_rights_of_the_server() -> None:
+    """Namespaces of the Pod Security level `restricted` reject others. The server reads the files that it writes."""
+    (command,) = re.findall(r"^(kubectl run copy .*?)\nkubectl wait", OPERATIONS, re.DOTALL | re.MULTILINE)
+    words = {name: value for name, _, value in (word.partition("=") for word in shlex.split(command))}
+    spec = json.loads(words["--overrides"])["spec"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "copy"}, "spec": spec}
+    kubernetes_validate.validate(pod, KUBERNETES[0], strict=True)
+    server = read_manifest(DEPLOY / "base" / "deployment.yaml")["spec"]["template"]["spec"]
+    assert spec["securityContext"].items() <= server["securityContext"].items()
+    assert spec["securityContext"].keys() >= {"runAsNonRoot", "runAsUser", "fsGroup", "seccompProfile"}
+    (container,) = spec["containers"]
+    assert container["image"] == words["--image"]
+    rights = server["containers"][0]["securityContext"]
+    assert container["securityContext"] == {name: rights[name] for name in ("allowPrivilegeEscalation", "capabilities")}
 
 
 def _section(heading: str) -> str:
