@@ -133,6 +133,17 @@ def test_rollout_is_slower_than_the_look_ups_of_grpc() -> None:
     assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
+def test_rollout_waits_for_a_slow_start() -> None:
+    """`kubectl rollout status` fails after the deadline. Most of it is for image and bundle."""
+    probe = CONTAINER["startupProbe"]
+    start = probe["periodSeconds"] * probe["failureThreshold"] + DEPLOYMENT["spec"]["minReadySeconds"]
+    deadline = DEPLOYMENT["spec"]["progressDeadlineSeconds"]
+    assert deadline >= 4 * start
+    for page in (README, (DEPLOY.parent / "docs" / "operations.md").read_text()):
+        assert "`progressDeadlineSeconds`" in page
+        assert f"{deadline:,}" in page
+
+
 def test_service_links_are_off() -> None:
     """Otherwise Kubernetes sets RERANK_GRPC_PORT for a service named rerank-grpc."""
     assert POD["enableServiceLinks"] is False
