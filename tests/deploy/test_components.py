@@ -47,7 +47,9 @@ OTHERS = (
     "monitoring",
 )
 """`models` replaces the model of a bundle, so it stands after those."""
-COMPONENTS = (*BUNDLES, *SCALERS, *OTHERS)
+OPENSHIFT = "components/openshift"
+"""It removes values of the base and adds to other components, so it stands last."""
+COMPONENTS = (*BUNDLES, *SCALERS, *OTHERS, OPENSHIFT)
 TOGETHER = list(zip(BUNDLES, itertools.cycle(SCALERS), strict=False))
 """Pairs that stand for all: bundles and scalers exclude each other, and have nothing in common with other kinds."""
 EXAMPLES = sorted(path.parent.name for path in DEPLOY.glob("examples/*/kustomization.yaml"))
@@ -203,6 +205,22 @@ def test_cache_on_a_volume_replaces_that_of_the_base(tmp_path: Path) -> None:
     overlay = render_overlay(tmp_path, ["components/gpu"], CONFIG_MAPS, patch)
     (cache,) = [volume for volume in overlay.pod["volumes"] if volume["name"] == "cache"]
     assert cache == {"name": "cache", "persistentVolumeClaim": {"claimName": "rerank-cache"}}
+
+
+@needs_kubectl
+@pytest.mark.parametrize("pair", TOGETHER, ids=str)
+def test_openshift_sets_user_and_groups_and_has_another_port_of_dns(pair: tuple[str, str], tmp_path: Path) -> None:
+    """Its SCC `restricted-v2` rejects other users. Its DNS pods listen on port 5353, which network policies see."""
+    base = read_manifest(DEPLOY / "base" / "deployment.yaml")["spec"]["template"]["spec"]["securityContext"]
+    there = render_overlay(tmp_path, [*pair, *OTHERS, OPENSHIFT], CONFIG_MAPS)
+    for manifest in there.of("Deployment") + there.of("NetworkPolicy"):
+        _validate(json.dumps(manifest))
+    chosen = {"runAsUser", "runAsGroup", "fsGroup"}
+    assert there.pod["securityContext"] == {name: value for name, value in base.items() if name not in chosen}
+    for policy in there.of("NetworkPolicy"):
+        for rule in policy["spec"].get("egress", ()):
+            ports = {(port["port"], port["protocol"]) for port in rule["ports"]}
+            assert {(5353, protocol) for port, protocol in ports if port == 53} <= ports
 
 
 def _patches(component: str) -> Iterator[Manifest]:
