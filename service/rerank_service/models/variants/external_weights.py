@@ -1,4 +1,4 @@
-"""Weights in files beside a graph: find them, and load a graph with them, also where these files are links.
+"""Weights in files beside a graph: find them, load a graph with them, also where these files are links, and write them.
 
 `onnx.load` rejects links, as an attack. In practice they are caches: uv installs packages by hard links, and the cache
 of the Hugging Face Hub consists of symbolic links.
@@ -16,6 +16,10 @@ from rerank_service.models.graph_nodes import inner_graphs, load_graph
 if TYPE_CHECKING:
     import onnx
 
+_WRITTEN_BESIDE = 1024
+"""Bytes of a weight from which it is written beside the graph."""
+_ALIGNED = 64
+"""Offsets of weights in a file are multiples of this."""
 _COUNT = re.compile(r"[0-9]{1,18}\Z")
 """Pattern of a number of bytes."""
 
@@ -30,6 +34,38 @@ def load_with_weights(graph: Path) -> "onnx.ModelProto":
     for tensor in external_weights(model):
         _read(tensor, graph)
     return model
+
+
+def write_with_weights(model: "onnx.ModelProto", graph: Path) -> None:
+    """Write a graph to a file, and its weights to one beside it. Takes memory for the largest weight.
+
+    The model stays as it is. `onnx.save_model` would remove its weights, and protobuf frees no memory of a message
+    before the message itself: a model that got them back would take memory for them twice.
+    """
+    import onnx
+
+    written = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    written.graph.name = model.graph.name
+    for field in ("node", "input", "output", "sparse_initializer"):
+        getattr(written.graph, field).extend(getattr(model.graph, field))
+    beside = graph.with_name(f"{graph.name}.data")
+    with beside.open("wb") as file:
+        for tensor in model.graph.initializer:
+            content = tensor.raw_data
+            if len(content) < _WRITTEN_BESIDE:
+                written.graph.initializer.append(tensor)
+                continue
+            file.write(bytes(-file.tell() % _ALIGNED))
+            place_of = {"location": beside.name, "offset": str(file.tell()), "length": str(len(content))}
+            written.graph.initializer.add(
+                name=tensor.name,
+                data_type=tensor.data_type,
+                dims=tensor.dims,
+                data_location=onnx.TensorProto.EXTERNAL,
+                external_data=[onnx.StringStringEntryProto(key=key, value=value) for key, value in place_of.items()],
+            )
+            file.write(content)
+    graph.write_bytes(written.SerializeToString())
 
 
 def external_weights(model: "onnx.ModelProto") -> Iterator["onnx.TensorProto"]:

@@ -26,6 +26,7 @@ from rerank_service.engine.runtime import Feed, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import names_read, names_read_in_branches
 from rerank_service.models.variants.constant_products import cast_target
+from rerank_service.models.variants.external_weights import write_with_weights
 
 ATTENTION = "Attention"
 CONTRIB = "com.microsoft"
@@ -159,8 +160,7 @@ def cpu_output(model: onnx.ModelProto, feed: Feed) -> NDArray[Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        onnx.save_model(model, path, save_as_external_data=True, location="data")  # removes the weights from the model
-        onnx.load_external_data_for_model(model, folder)
+        write_with_weights(model, path)
         session = open_session(path, session_options(), providers=["CPUExecutionProvider"])
         graph_io = read_graph_io(session)
         inputs = {name: feed[name].astype(dtype, copy=False) for name, dtype in graph_io.inputs.items()}
@@ -197,9 +197,9 @@ def _is_cast_to(node: NodeProto | None, target: int) -> bool:
 
 def _drop_unread(graph: onnx.GraphProto) -> None:
     read = names_read(graph.node) | {output.name for output in graph.output}
-    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(tensors)
+    for index in reversed(range(len(graph.initializer))):  # in place: a second list would copy all weights
+        if graph.initializer[index].name not in read:
+            del graph.initializer[index]
 
 
 @contextmanager

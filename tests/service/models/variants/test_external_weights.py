@@ -9,8 +9,10 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from rerank_service.engine.process_memory import process_memory
 from rerank_service.errors import BundleInvalid
-from rerank_service.models.variants.external_weights import load_with_weights
+from rerank_service.models.variants.external_weights import load_with_weights, write_with_weights
+from support.plain_bert import PLAIN_BERT
 
 WEIGHTS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -58,6 +60,39 @@ def test_links_are_followed(tmp_path: Path, link: object) -> None:
     inner, outer = _weights(load_with_weights(linked / "model.onnx"))
     np.testing.assert_array_equal(inner, -WEIGHTS)
     np.testing.assert_array_equal(outer, WEIGHTS)
+
+
+def test_written_graph_is_the_same(tmp_path: Path) -> None:
+    """With weights in fp16 and fp32, large and small. The model stays as it is."""
+    model = onnx.load(PLAIN_BERT)
+    before = model.SerializeToString(deterministic=True)
+    write_with_weights(model, tmp_path / "model.onnx")
+    assert model.SerializeToString(deterministic=True) == before
+    assert (tmp_path / "model.onnx.data").stat().st_size > 100_000
+    read = onnx.load(tmp_path / "model.onnx")
+    assert list(read.graph.node) == list(model.graph.node)
+    for there, here in zip(read.graph.initializer, model.graph.initializer, strict=True):
+        assert (there.name, there.data_type) == (here.name, here.data_type)
+        np.testing.assert_array_equal(numpy_helper.to_array(there), numpy_helper.to_array(here))
+    onnx.checker.check_model(tmp_path / "model.onnx")
+
+
+def test_writing_a_graph_takes_no_second_copy_of_its_weights(tmp_path: Path) -> None:
+    """protobuf frees no part of a message, so that each copy within one would stay until the end."""
+    size = 8 * 2**20
+    tensors = [
+        onnx.TensorProto(name=str(n), data_type=onnx.TensorProto.INT8, dims=[size], raw_data=b"\1" * size)
+        for n in range(12)
+    ]
+    model = onnx.ModelProto(ir_version=8, graph=onnx.GraphProto(name="large", initializer=tensors))
+    del tensors
+    before = process_memory()
+    write_with_weights(model, tmp_path / "model.onnx")
+    after = process_memory()
+    assert before is not None
+    assert after is not None
+    assert after.held - before.held < 4 * size
+    assert (tmp_path / "model.onnx.data").stat().st_size == 12 * size
 
 
 def test_location_outside_the_folder_is_rejected(tmp_path: Path) -> None:

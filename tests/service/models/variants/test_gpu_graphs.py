@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.engine.logits import GraphActivation, OutputForm
+from rerank_service.engine.process_memory import process_memory
 from rerank_service.engine.runtime import REWRITE_KEY, Feed, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
@@ -51,6 +52,27 @@ def test_fused_graph_has_the_same_logits() -> None:
     assert kinds["BiasGelu"] == LAYERS
     assert kinds["Softmax"] == 1
     np.testing.assert_allclose(cpu_output(result, feed), before, rtol=0, atol=1e-5)
+
+
+def test_unread_weights_are_removed_without_a_copy_of_the_others() -> None:
+    """protobuf frees no part of a message: a second list of weights would double their memory."""
+    size = 8 * 2**20
+    model = _bert()
+    for number in range(12):
+        model.graph.initializer.add(
+            name=f"large-{number}", data_type=TensorProto.INT8, dims=[size], raw_data=b"\1" * size
+        )
+        if number:
+            model.graph.node.add(op_type="Identity", input=[f"large-{number}"], output=[f"copy-{number}"])
+    before = process_memory()
+    remove_casts(model)
+    after = process_memory()
+    assert before is not None
+    assert after is not None
+    assert after.held - before.held < 4 * size
+    left = {tensor.name for tensor in model.graph.initializer}
+    assert "large-0" not in left
+    assert len(left & {f"large-{number}" for number in range(12)}) == 11
 
 
 def test_packed_graph_has_the_same_logits() -> None:
