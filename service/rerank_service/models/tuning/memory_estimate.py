@@ -1,6 +1,6 @@
 """Estimate the memory that an engine takes while it is loaded beside another one, and compare it with the limit.
 
-The factors are upper bounds of measurements (docs/performance.md, "OpenVINO int8").
+The factors are upper bounds of measurements (docs/performance.md, "OpenVINO: one session for all lanes").
 """
 
 from collections.abc import Callable
@@ -42,8 +42,9 @@ _LOADED_ELSEWHERE = 2.0
 """The same for engines that were not measured."""
 _COPIED = {Provider.CPU: 1.0, Provider.OPENVINO: 2.0}
 """Bytes taken in addition, for a byte of a graph file that contains its weights: it is copied while it is loaded."""
-_DERIVED = {"fp32": 2.0, "fp16": 2.75}
-"""Bytes taken while a graph is rewritten, for a byte of its stored weights, by their precision."""
+_DERIVED = {Precision.INT8: {"fp32": 2.0, "fp16": 2.75}, Precision.FP16: {"fp32": 2.5, "fp16": 5.75}}
+"""Bytes taken while a graph is rewritten to a precision, for a byte of its stored weights, by their precision. In fp16,
+sessions run the graph before and after its fusion."""
 _FIXED = 64 * 2**20
 """Bytes for the libraries of the engine."""
 _LANE = 32 * 2**20
@@ -65,10 +66,15 @@ def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int, weights: int | N
     loaded = _LOADED.get(engine, _LOADED_ELSEWHERE) * weights * 4 / _BYTES[precision]
     derives = bool(recipe(engine)) and bundle.variant(engine) is None
     if derives:
-        loaded = max(loaded, weights * _DERIVED.get(precision, max(_DERIVED.values())))
+        loaded = max(loaded, weights * _derived(engine.precision, precision))
     elif bundle.graph.stat().st_size > _WEIGHTS_INSIDE:
         loaded += weights * _COPIED.get(engine.provider, 0.0)
     return int(loaded) + _FIXED + lanes * _LANE
+
+
+def _derived(precision: Precision, stored: str) -> float:
+    factors = _DERIVED[precision]
+    return factors.get(stored, max(factors.values()))
 
 
 def memory_check(

@@ -15,7 +15,9 @@ INT8 = Engine(Provider.CPU, Precision.INT8)
 OPENVINO = Engine(Provider.OPENVINO, Precision.FP32)
 OPENVINO_BF16 = Engine(Provider.OPENVINO, Precision.BF16)
 OPENVINO_INT8 = Engine(Provider.OPENVINO, Precision.INT8)
+CUDA_FP16 = Engine(Provider.CUDA, Precision.FP16)
 MIB = 2**20
+DOCS = Path(__file__).parents[4] / "docs"
 
 
 @pytest.mark.parametrize(
@@ -31,14 +33,28 @@ MIB = 2**20
         ("fp32", 416, OPENVINO_BF16, 394),
         ("fp32", 416, INT8, 771),
         ("fp32", 416, OPENVINO_INT8, 832),
+        ("fp16", 209, CUDA_FP16, 1163),
+        ("fp32", 417, CUDA_FP16, 948),
     ],
 )
 def test_estimate_is_an_upper_bound_of_what_was_measured(
     small_model: Bundle, weights: Literal["fp16", "fp32"], stored_mib: int, engine: Engine, measured_mib: int
 ) -> None:
-    """Two lanes, and at most twice the need. Measured: the starter and a BERT-base; for int8, the derivation."""
+    """Two lanes, at most twice the need. Measured: the starter and a BERT-base; in int8 and fp16, the derivation."""
     estimate = estimated_bytes(_stored(small_model, weights), engine, 2, stored_mib * MIB) / MIB
     assert measured_mib <= estimate <= 2.1 * measured_mib
+
+
+@pytest.mark.parametrize(("page", "text"), [("gpu.md", "memory for {}"), ("operations.md", "fp16 takes {}")])
+def test_pages_give_the_factors_of_the_estimate(small_model: Bundle, page: str, text: str) -> None:
+    """Bytes while a graph in fp16 is derived, for a byte of the stored weights."""
+    weights = 4000 * MIB
+    stored: tuple[Literal["fp32", "fp16"], ...] = ("fp32", "fp16")
+    factors = [
+        (estimated_bytes(_stored(small_model, each), CUDA_FP16, 1, weights) - 96 * MIB) / weights for each in stored
+    ]
+    sentence = (DOCS / page).read_text().partition(text.format(f"{factors[0]:g} times"))[2]
+    assert f"({factors[1]:g} times" in sentence[:40]
 
 
 def test_exported_int8_graph_needs_no_memory_for_a_derivation(small_model: Bundle, tmp_path: Path) -> None:
