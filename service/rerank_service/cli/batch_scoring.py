@@ -116,7 +116,6 @@ def _remote(arguments: argparse.Namespace, server: ChosenServer) -> Iterator[Sco
         server.address, api_key=api_key(arguments), model=arguments.served_model, options=options
     ) as scorer:
         identity = scorer.identity()
-        scorer.check_options()
         yield Scoring(identity, partial(score_remotely, scorer, identity))
 
 

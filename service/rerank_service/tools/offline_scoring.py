@@ -26,12 +26,11 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.tools.nothing_scored import NothingScored
+from rerank_service.tools.nothing_scored import NothingScored, short_text
 from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8
 """Number of queries scored at the same time: enough to form batches of pairs with similar lengths."""
-_LETTER = "a"
 _NO_DEADLINE_SECONDS = 365 * 24 * 3600.0
 
 Logits = NDArray[np.float32]
@@ -128,11 +127,11 @@ async def local_scorer(
 
 
 async def _check_that_it_scores(rank: Callable[[str, Sequence[str]], Awaitable[Ranking]]) -> None:
+    text = short_text()
     try:
-        await rank(_LETTER, [_LETTER])
+        await rank(text, [text])
     except InferenceFailed as error:
-        reason = one_line(error.__cause__ or error)
-        raise NothingScored(f"the model does not score a pair of two letters either: {reason}") from error
+        raise NothingScored.by("the model", one_line(error.__cause__ or error)) from error
 
 
 def scores_of(results: Iterable[RankedDocument | pb.Result], *, query_truncated: bool) -> Scores:

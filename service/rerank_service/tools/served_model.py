@@ -9,7 +9,7 @@ from rerank.client import AsyncRerankClient
 from rerank.errors import Internal, NotFound, RerankError
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import SettingsInvalid
-from rerank_service.tools.nothing_scored import NothingScored
+from rerank_service.tools.nothing_scored import NothingScored, short_text
 from rerank_service.tools.rest_client import RestClient
 from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_address import ServerAddress
@@ -18,8 +18,6 @@ from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, fai
 T = TypeVar("T")
 Client = AsyncRerankClient | RestClient
 _ListModels = Callable[[], Awaitable[Sequence[pb.Model]]]
-_TEXT = "a"
-"""Query and document of the pair that is scored to look up a model."""
 
 
 async def served_model(client: Client, server: ServerAddress, name: str, *, patient: bool = False) -> pb.Model:
@@ -53,7 +51,8 @@ async def served_model(client: Client, server: ServerAddress, name: str, *, pati
 
 async def _score_pair(client: Client, name: str) -> str:
     """Score a short pair, as soon as the server is not busy. Return the name of the model."""
-    response = await repeated(lambda: client.rerank(_TEXT, [_TEXT], model=name), after_timeouts=True)
+    text = short_text()
+    response = await repeated(lambda: client.rerank(text, [text], model=name), after_timeouts=True)
     return response.model
 
 
@@ -90,9 +89,7 @@ async def _check_that_it_scores(client: Client, name: str) -> None:
     try:
         await _score_pair(client, name)
     except CALL_ERRORS as error:
-        raise NothingScored(
-            f"the server does not score a pair of two letters either: {failure_message(error)}"
-        ) from error
+        raise NothingScored.by("the server", failure_message(error)) from error
 
 
 async def _models(list_models: _ListModels, server: ServerAddress) -> Sequence[pb.Model]:

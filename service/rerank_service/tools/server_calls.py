@@ -90,6 +90,7 @@ async def repeated(
     """Call a server, and repeat the call while the server is busy. `pause` waits for a number of seconds.
 
     A pause is at least as long as the server asks for. A part of it is random, so that calls do not return all at once.
+    If the server asks for more than 17 minutes, the call fails.
 
     `after_timeouts`: repeat it after a missed deadline, too, for 17 minutes. This is for calls that any working server
     answers in time: a proxy in front of it responds with 504 while the server restarts.
@@ -107,6 +108,8 @@ async def repeated(
             if kind is not Failure.BUSY and not (kind is Failure.TIMEOUT and patient):
                 raise
             asked = error.retry_after or 0.0
+            if asked > _PATIENCE_SECONDS:  # such as a day, of a page for maintenance
+                raise
         await pause(max(seconds / 2, asked) + random.uniform(0.0, seconds))  # noqa: S311 - spreads calls, hides nothing
         seconds = min(2 * seconds, _MAX_PAUSE_SECONDS)
     return await call()

@@ -33,10 +33,8 @@ from rerank_service.tools.batch.cancellable_batches import CancellableBatches
 from rerank_service.tools.batch.checked_batches import CheckedBatches
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
+from rerank_service.tools.nothing_scored import short_text
 from rerank_service.tools.string_reader import StringReader
-
-_LETTER = "a"
-"""Query and document of the pair that is scored after a failure."""
 
 
 @dataclass(slots=True)
@@ -127,7 +125,8 @@ class BulkScorer:
         return encoded
 
     def _short_pair(self) -> WaitingPair:
-        (prepared,) = self._preparer(_LETTER).prepare([SentDocument(_LETTER, len(_LETTER))], 0)
+        text = short_text()
+        (prepared,) = self._preparer(text).prepare([SentDocument(text, len(text))], 0)
         return WaitingPair(self._owner, 0, prepared.pairs[0].pair, None)
 
     def _preparer(self, query: str) -> Preparer:

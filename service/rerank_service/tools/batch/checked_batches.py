@@ -33,7 +33,7 @@ class CheckedBatches:
     def _check(self, token: CancelToken) -> None:
         """Check that the model scores the short pair."""
         for problem in filter(None, map(_problem, self._runner.run([self._short], token))):
-            raise NothingScored(f"the model does not score a pair of two letters either: {problem}")
+            raise NothingScored.by("the model", problem)
 
     def _repeated(self, outcome: Outcome, token: CancelToken) -> Sequence[Outcome]:
         return list(self._runner.run([outcome.entry], token)) if isinstance(outcome, PairFailed) else [outcome]

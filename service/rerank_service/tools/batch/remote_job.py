@@ -1,13 +1,28 @@
 """Score the parts of a job with a running server, as long as it has the same model and engine."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from rerank_service.tools.batch.job import Job, score_parts
 from rerank_service.tools.batch.job_identity import check_server
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.part_store import Counts
-from rerank_service.tools.batch.parts import Part
+from rerank_service.tools.batch.parts import Pairs, Part
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
+
+
+class _Checked:
+    """Scores pairs, after a check that the server accepts the options of the job. Without pairs, there is no check."""
+
+    def __init__(self, scorer: RemoteScorer) -> None:
+        self._scorer = scorer
+        self._is_checked = False
+
+    def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
+        """See `RemoteScorer.submit`. The first call raises what `RemoteScorer.check_options` raises."""
+        if not self._is_checked:
+            self._scorer.check_options()
+            self._is_checked = True
+        return self._scorer.submit(pairs)
 
 
 def score_remotely(
@@ -21,10 +36,11 @@ def score_remotely(
 
     Raises:
         OperatorError: the server has another model or engine than `identity`.
-        RerankError, RestCallFailed: the server does not respond.
+        RerankError, RestCallFailed: the server does not respond, or does not accept the options.
+        NothingScored: the server scores nothing.
         SettingsInvalid: it has no model with the name any more.
     """
     scorer.accept_only(identity)
-    for part, scores in score_parts(scorer, job, finished):
+    for part, scores in score_parts(_Checked(scorer), job, finished):
         check_server(identity, scorer.identity(patient=True))
         yield part, scores

@@ -19,6 +19,7 @@ from rerank_service.tools.batch.job_identity import check_server
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.rejections import Wrong, what_is_wrong
+from rerank_service.tools.nothing_scored import short_text
 from rerank_service.tools.rest_client import RestClient, client_of
 from rerank_service.tools.served_identity import listed_identity, scoring_identity
 from rerank_service.tools.served_model import scored_if_working, served_model
@@ -33,7 +34,6 @@ from rerank_service.tools.server_calls import (
 )
 
 CONCURRENT_REQUESTS = 16
-_LETTER = "a"
 _MAX_DOCUMENTS = 256
 """Documents of one request, below the limits of this server and of other servers."""
 
@@ -81,13 +81,14 @@ class RemoteScorer:
         return listed_identity(self._wait(served_model(self._client, self._server, self._model, patient=patient)))
 
     def check_options(self) -> None:
-        """Check that the server accepts the options, with a pair of two letters. It waits for a busy server.
+        """Check that the server accepts the options, with a short pair. It waits for a busy server.
 
         Raises:
             RerankError, RestCallFailed: the server does not accept them.
             NothingScored: the server scores nothing.
         """
-        self._wait(self._results(_LETTER, [_LETTER]))
+        text = short_text()
+        self._wait(self._results(text, [text]))
 
     def accept_only(self, identity: Mapping[str, str]) -> None:
         """Return no scores of another model or engine from now on. An address can have several servers, which answer
@@ -165,9 +166,9 @@ class RemoteScorer:
             return await scored_if_working(self._client, self._model, call, repeats=repeats)
 
     async def _accepts(self, query: str) -> bool:
-        """Return whether the server accepts a query, with a document of one letter."""
+        """Return whether the server accepts a query, with a short document."""
         try:
-            await self._results(query, [_LETTER])
+            await self._results(query, [short_text()])
         except CALL_ERRORS as error:
             if what_is_wrong(error) is Wrong.OTHER:
                 raise

@@ -1,11 +1,20 @@
 """IN, which must not change while a job reads it: the rows of a part are saved under the digest of the whole file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from rerank_service.errors import FileInvalid
 from rerank_service.tools.batch.job_identity import WAYS_ON, input_digest
 
-_State = tuple[int, int, int, int]
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What shows that a file was written or replaced."""
+
+    written: tuple[int, int]
+    """Size, and time of the last write in nanoseconds."""
+    place: tuple[int, int]
+    """Device and inode."""
 
 
 class SourceFile:
@@ -19,6 +28,9 @@ class SourceFile:
         """
         self._path = path
         self._state = _state(path)  # before the digest: a change meanwhile is seen by `check`
+        self._has_place = True
+        """False if the device or the inode of an unchanged file was another one, as on some network file systems."""
+        self._error: FileInvalid | None = None
         self.digest = input_digest(path)
         """The sha256 of the file, in hex."""
 
@@ -28,19 +40,29 @@ class SourceFile:
         Raises:
             FileInvalid: the content has changed, or the file cannot be read.
         """
+        if self._error is not None:
+            raise self._error
         try:
-            state = _state(self._path)
-            digest = self.digest if state == self._state else input_digest(self._path)
+            self._compare()
         except OSError as error:
-            raise _changed(f"{self._path} cannot be read any more: {error.strerror}") from error
-        if digest != self.digest:
-            raise _changed(f"{self._path} has changed since the job began")
+            self._error = _changed(f"{self._path} cannot be read any more: {error.strerror}")
+            raise self._error from error
+
+    def _compare(self) -> None:
+        state = _state(self._path)
+        is_written = state.written != self._state.written
+        if not is_written and (not self._has_place or state.place == self._state.place):
+            return
+        if input_digest(self._path) != self.digest:
+            self._error = _changed(f"{self._path} has changed since the job began")
+            raise self._error
+        self._has_place = self._has_place and is_written
         self._state = state
 
 
 def _state(path: Path) -> _State:
     found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return _State((found.st_size, found.st_mtime_ns), (found.st_dev, found.st_ino))
 
 
 def _changed(reason: str) -> FileInvalid:

@@ -77,7 +77,7 @@ def _scored_at(address: str, pairs: Pairs, score_type: pb.ScoreType.ValueType) -
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_an_error_of_the_query_is_one_of_all_its_pairs(
-    edges: Served, protocol: str, calls: list[list[str]]
+    edges: Served, protocol: str, calls: list[list[str]], short_text: str
 ) -> None:
     """The documents are not sent in parts. Over REST, the query is sent with another document."""
     documents = ["1", "2", "3"]
@@ -86,10 +86,10 @@ async def test_an_error_of_the_query_is_one_of_all_its_pairs(
     scored = await asyncio.to_thread(_scored_at, address, pairs, pb.SCORE_TYPE_RAW)
     assert list(scored.errors) == [0, 1, 2]
     assert all("query has " in error for error in scored.errors.values())
-    assert calls == ([documents] if protocol == "grpc" else [documents, ["a"]])
+    assert calls == ([documents] if protocol == "grpc" else [documents, [short_text]])
 
 
-async def test_an_error_of_a_document_is_one_of_its_pair(calls: list[list[str]]) -> None:
+async def test_an_error_of_a_document_is_one_of_its_pair(calls: list[list[str]], short_text: str) -> None:
     """Over REST, the query is tried alone only once."""
 
     async def rank(request: Request) -> JSONResponse:
@@ -102,7 +102,7 @@ async def test_an_error_of_a_document_is_one_of_its_pair(calls: list[list[str]])
     async with listening(Route("/v1/rerank", rank, methods=["POST"])) as url:
         scored = await asyncio.to_thread(_scored_at, url, Pairs(["q"] * 4, ["1", "2", "3", "bad"]), pb.SCORE_TYPE_RAW)
     np.testing.assert_array_equal(scored.scores, [0.5, 0.5, 0.5, np.nan])
-    assert calls == [["1", "2", "3", "bad"], ["a"], ["1", "2"], ["3", "bad"], ["3"], ["bad"]]
+    assert calls == [["1", "2", "3", "bad"], [short_text], ["1", "2"], ["3", "bad"], ["3"], ["bad"]]
 
 
 async def test_an_error_of_an_option_ends_the_job(edges: Served, calls: list[list[str]]) -> None:

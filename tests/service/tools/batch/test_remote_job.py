@@ -1,13 +1,16 @@
 """Jobs of `rerank batch` with a server whose model changes, or with servers of different models."""
 
 import asyncio
+from errno import ENOSPC
 from pathlib import Path
 
 import orjson
 import pytest
+from grpc import StatusCode
 
 from rerank_service.__main__ import _main
 from rerank_service.models.bundle import Bundle
+from rerank_service.tools.batch.part_store import PartStore
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from support.limited_server import limited_server
 from support.running import Served, running, served
@@ -58,6 +61,22 @@ def test_the_same_command_continues_a_job_whose_first_request_loads_the_model(
         server.calls.clear()  # the server was started again
         server.digest, server.digest_after = "v1", {}
         assert _batch(server.address) == 0, capsys.readouterr().err
+
+
+def test_a_job_that_only_has_to_join_its_parts_needs_no_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full in the first run, and the server is broken in the second one."""
+
+    def fail(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with limited_server() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(PartStore, "join", fail)
+            assert _batch(server.address) == 1
+        assert len(_saved_parts()) == _ROWS
+        server.broken = StatusCode.INTERNAL
+        assert _batch(server.address) == 0
+    assert len(Path("out.jsonl").read_bytes().splitlines()) == _ROWS
 
 
 def test_a_part_never_has_scores_of_two_replicas(capsys: pytest.CaptureFixture[str]) -> None:

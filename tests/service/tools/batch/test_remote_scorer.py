@@ -170,7 +170,9 @@ def test_documents_that_miss_the_deadline_together_are_sent_in_parts() -> None:
 
 
 @pytest.mark.parametrize("status", [StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL])
-def test_a_server_that_scores_nothing_ends_the_job(monkeypatch: pytest.MonkeyPatch, status: StatusCode) -> None:
+def test_a_server_that_scores_nothing_ends_the_job(
+    monkeypatch: pytest.MonkeyPatch, status: StatusCode, short_text: str
+) -> None:
     """Its rows would otherwise be listed as errors."""
     monkeypatch.setattr("rerank_service.tools.server_calls._MAX_PAUSE_SECONDS", 0)
     with limited_server() as server, _scorer(server) as scorer:
@@ -178,17 +180,19 @@ def test_a_server_that_scores_nothing_ends_the_job(monkeypatch: pytest.MonkeyPat
         with pytest.raises(NothingScored, match="either: the server is broken"):
             scorer.submit(Pairs(["q", "q"], ["1", "2"]))()
     if status is StatusCode.INTERNAL:
-        assert server.calls == [["1", "2"], ["a"]]
+        assert server.calls == [["1", "2"], [short_text]]
 
 
 @pytest.mark.parametrize(("failures", "errors"), [(2, []), (3, [0]), (99, [0, 1])])
-async def test_a_document_is_sent_again_after_an_error_of_the_server(failures: int, errors: list[int]) -> None:
-    """The status 500 of REST is such an error. The server scores the pair of two letters all the time."""
+async def test_a_document_is_sent_again_after_an_error_of_the_server(
+    failures: int, errors: list[int], short_text: str
+) -> None:
+    """The status 500 of REST is such an error. The server scores the short pair all the time."""
     calls: list[list[str]] = []
 
     async def rank(request: Request) -> JSONResponse:
         documents = (await request.json())["documents"]
-        if documents != ["a"]:
+        if documents != [short_text]:
             calls.append(documents)
             if len(calls) <= failures:
                 return JSONResponse({"message": "a bug"}, HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -279,3 +283,16 @@ async def test_a_pause_is_as_long_as_the_server_asks_for(errors: Sequence[Except
     first, second = pauses
     assert 45 <= first <= 45.5
     assert 0.5 <= second <= 1.5
+
+
+async def test_a_server_that_asks_for_hours_is_not_waited_for() -> None:
+    """A page for maintenance may ask for a day. The command ends with its message."""
+
+    async def call() -> None:
+        raise RestCallFailed("maintenance", status=503, retry_after=86_400.0)
+
+    async def pause(seconds: float) -> None:
+        pytest.fail(f"waited for {seconds} s")
+
+    with pytest.raises(RestCallFailed, match="maintenance"):
+        await repeated(call, pause)

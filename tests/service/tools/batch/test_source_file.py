@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from rerank_service.errors import FileInvalid
+from rerank_service.tools.batch import source_file
 from rerank_service.tools.batch.formats.csv_format import CsvFormat
 from rerank_service.tools.batch.job import Job, run, unfinished_parts
+from rerank_service.tools.batch.job_identity import input_digest
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.part_store import Counts, PartStore
 from rerank_service.tools.batch.parts import Part
@@ -76,6 +78,30 @@ def test_a_change_ends_the_job(tmp_path: Path, change: Callable[[Path], object],
     (tmp_path / "in.csv").write_bytes(_BEFORE)
     _run(tmp_path, Path.exists, before_part=3)
     assert (tmp_path / "out.csv").read_bytes() == _SCORED
+
+
+def test_a_file_whose_inode_changes_again_and_again_is_read_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems do that. A write is still noticed."""
+    path, reads = tmp_path / "in.csv", count(1)
+    path.write_bytes(_BEFORE)
+
+    def digest(path: Path) -> str:
+        next(reads)
+        return input_digest(path)
+
+    monkeypatch.setattr(source_file, "input_digest", digest)
+    source = SourceFile(path)
+    for _ in range(5):
+        _replace(path, _BEFORE)
+        source.check()
+    assert next(reads) == 3
+    path.write_bytes(_AFTER + b"q,7,1\n")
+    for _ in range(2):  # the second check reads nothing
+        with pytest.raises(FileInvalid, match="has changed since the job began"):
+            source.check()
+    assert next(reads) == 5
 
 
 def test_a_copy_of_the_same_content_is_no_change(tmp_path: Path) -> None:
