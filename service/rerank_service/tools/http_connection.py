@@ -74,6 +74,16 @@ def _proxy(url: httpx.URL) -> str | None:
     its own."""
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(url.host):
+    if not proxy or _is_excepted(url, proxies.get("no", "")):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_excepted(url: httpx.URL, no_proxy: str) -> bool:
+    """Return whether the variable `no_proxy` has an entry for a URL: its host, its host and port, or `*`.
+
+    `proxy_bypass` finds IPv6 addresses by the host only, and ports by the host and port only. It takes `*` as the only
+    entry.
+    """
+    has_all = "*" in (entry.strip() for entry in no_proxy.split(","))
+    return bool(has_all or proxy_bypass(url.host) or proxy_bypass(url.netloc.decode()))

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -80,3 +82,32 @@ async def test_hosts_of_no_proxy_and_loopback_addresses_have_none(monkeypatch: p
             monkeypatch.setenv("no_proxy", skipped)
             async with connect(address, None) as http:
                 assert (await http.get("/")).text == answer
+
+
+@pytest.mark.parametrize(
+    ("url", "skipped", "has_proxy"),
+    [
+        ("http://rerank.example:8080", "rerank.example:8080", False),
+        ("http://a.rerank.example:8080", "rerank.example:8080", False),
+        ("http://rerank.example:8080", "rerank.example:8081", True),
+        ("http://rerank.example:8080", "rerank.example", False),
+        ("http://[2001:db8::1]:8080", "2001:db8::1", False),
+        ("http://[2001:db8::1]:8080", "[2001:db8::1]:8080", False),
+        ("http://[2001:db8::1]:8080", "[2001:db8::1]:8081", True),
+        ("http://rerank.example", "a.example, *", False),
+        ("http://rerank.example", "a.example,*.example", True),
+    ],
+)
+async def test_entries_of_no_proxy(monkeypatch: pytest.MonkeyPatch, url: str, skipped: str, has_proxy: bool) -> None:
+    """An entry may have a port, and `*` may be one of several."""
+    monkeypatch.setenv("http_proxy", "http://proxy.example")
+    monkeypatch.setenv("no_proxy", skipped)
+    made: list[object] = []
+
+    def transport(**options: Any) -> httpx.AsyncBaseTransport:
+        made.append(options["proxy"])
+        return httpx.MockTransport(lambda _: httpx.Response(200))
+
+    monkeypatch.setattr(httpx, "AsyncHTTPTransport", transport)
+    async with connect(url, None):
+        assert made == ["http://proxy.example" if has_proxy else None]
