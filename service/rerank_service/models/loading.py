@@ -13,7 +13,7 @@ from rerank_service.models.golden_check import check_golden
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.start_memory import check_memory, may_exceed
-from rerank_service.models.tuning.memory_estimate import estimated_bytes
+from rerank_service.models.tuning.memory_estimate import MemoryNeed, memory_need
 from rerank_service.models.tuning.startup import Selection, runnable_request, select
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
@@ -38,9 +38,9 @@ class SelectedModel:
         return self.options.lanes_on(self.selection.engine, self.selection.tuned)
 
     @property
-    def estimated_bytes(self) -> int:
-        """Bytes of memory that serving the model takes, by an estimate that is an upper bound. Reads the graph."""
-        return estimated_bytes(self.bundle, self.selection.engine, self.lanes)
+    def memory_need(self) -> MemoryNeed:
+        """Memory that serving the model takes, by an estimate that is an upper bound. Reads the graph."""
+        return memory_need(self.bundle, self.selection.engine, self.lanes)
 
     def may_exceed(self, limits: Sequence[MemoryLimit]) -> bool:
         """Return True if the model may need more memory than the limits leave now."""

@@ -12,6 +12,17 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.models.variants.recipes import recipe
 from rerank_service.models.variants.weight_check import graph_files
 
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """Upper bounds of the memory that serving a bundle on an engine takes, in bytes."""
+
+    kept: int
+    """While it is served."""
+    peak: int
+    """While its graph is derived, and while it is loaded."""
+
+
 MemoryLeft = Callable[[], int | None]
 """Returns the bytes that this process may still take; None: no limit."""
 
@@ -40,6 +51,9 @@ _LOADED = {
 count."""
 _LOADED_ELSEWHERE = 2.0
 """The same for engines that were not measured."""
+_KEPT = {(Provider.CUDA, Precision.FP32): 1.0, (Provider.CUDA, Precision.FP16): 0.5}
+"""The same after loading, where it is less. CUDA holds the weights in memory of the device: at most one copy of the
+graph stays in memory of the host."""
 _COPIED = {Provider.CPU: 1.0, Provider.OPENVINO: 2.0}
 """Bytes taken in addition, for a byte of a graph file that contains its weights: it is copied while it is loaded."""
 _DERIVED = {Precision.INT8: {"fp32": 2.0, "fp16": 2.75}, Precision.FP16: {"fp32": 2.5, "fp16": 5.75}}
@@ -57,19 +71,28 @@ _MB = 10**6
 
 
 def estimated_bytes(bundle: Bundle, engine: Engine, lanes: int, weights: int | None = None) -> int:
-    """Estimate the bytes that serving a bundle on an engine takes, deriving its graph included.
+    """Estimate the bytes that serving a bundle on an engine takes at its peak; see `memory_need`."""
+    return memory_need(bundle, engine, lanes, weights).peak
+
+
+def memory_need(bundle: Bundle, engine: Engine, lanes: int, weights: int | None = None) -> MemoryNeed:
+    """Estimate the memory that serving a bundle on an engine takes.
 
     `weights`: bytes of the weights, if they are known. Otherwise the graph is read.
     """
     weights = weight_bytes(bundle) if weights is None else weights
     precision = bundle.manifest.variants[0].weights
-    loaded = _LOADED.get(engine, _LOADED_ELSEWHERE) * weights * 4 / _BYTES[precision]
-    derives = bool(recipe(engine)) and bundle.variant(engine) is None
-    if derives:
-        loaded = max(loaded, weights * _derived(engine.precision, precision))
+    in_fp32 = weights * 4 / _BYTES[precision]
+    loaded = _LOADED.get(engine, _LOADED_ELSEWHERE)
+    peak = in_fp32 * loaded
+    kept = in_fp32 * _KEPT.get((engine.provider, engine.precision), loaded)
+    if recipe(engine) and bundle.variant(engine) is None:
+        peak = max(peak, weights * _derived(engine.precision, precision))
     elif bundle.graph.stat().st_size > _WEIGHTS_INSIDE:
-        loaded += weights * _COPIED.get(engine.provider, 0.0)
-    return int(loaded) + _FIXED + lanes * _LANE
+        copied = weights * _COPIED.get(engine.provider, 0.0)
+        kept, peak = kept + copied, peak + copied
+    others = _FIXED + lanes * _LANE
+    return MemoryNeed(int(kept) + others, int(peak) + others)
 
 
 def _derived(precision: Precision, stored: str) -> float:

@@ -43,11 +43,15 @@ def model_findings(
 
 
 def together_findings(started: Sequence[SelectedModel], limits: Sequence[MemoryLimit]) -> Iterator[Finding]:
-    """Yield a finding if the models that are loaded at the start may need more memory together than a limit allows."""
+    """Yield a finding if the models that are loaded at the start may need more memory together than a limit allows.
+
+    They are loaded one after the other: the memory that one of them takes only while it is loaded is free for the next.
+    """
     limit = min((each.limit for each in limits), default=None)
     if limit is None or len(started) < 2:
         return
-    needed = sum(each.estimated_bytes for each in started)
+    needs = [each.memory_need for each in started]
+    needed = sum(each.kept for each in needs) + max(each.peak - each.kept for each in needs)
     if needed > limit:
         yield slow(
             "models",

@@ -8,7 +8,7 @@ import pytest
 
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 from rerank_service.models.bundle import Bundle
-from rerank_service.models.tuning.memory_estimate import estimated_bytes, memory_shortage, weight_bytes
+from rerank_service.models.tuning.memory_estimate import estimated_bytes, memory_need, memory_shortage, weight_bytes
 from support.small import write_small_model
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
@@ -16,6 +16,7 @@ OPENVINO = Engine(Provider.OPENVINO, Precision.FP32)
 OPENVINO_BF16 = Engine(Provider.OPENVINO, Precision.BF16)
 OPENVINO_INT8 = Engine(Provider.OPENVINO, Precision.INT8)
 CUDA_FP16 = Engine(Provider.CUDA, Precision.FP16)
+CUDA_FP32 = Engine(Provider.CUDA, Precision.FP32)
 MIB = 2**20
 DOCS = Path(__file__).parents[4] / "docs"
 
@@ -62,6 +63,27 @@ def test_exported_int8_graph_needs_no_memory_for_a_derivation(small_model: Bundl
     exported = write_small_model(tmp_path, broken_int8=True)
     derived, loaded = (estimated_bytes(bundle, INT8, 1, 400 * MIB) for bundle in (small_model, exported))
     assert derived - loaded == (2 - 0.5) * 400 * MIB
+
+
+@pytest.mark.parametrize(
+    ("engine", "stored", "kept", "peak"),
+    [
+        (CPU_FP32, "fp32", 1, 1),
+        (CPU_FP32, "fp16", 2, 2),
+        (INT8, "fp32", 0.5, 2),
+        (CUDA_FP16, "fp32", 0.5, 2.5),
+        (CUDA_FP16, "fp16", 1, 5.75),
+        (replace(CUDA_FP16, cuda_graphs=True), "fp16", 1, 5.75),
+        (CUDA_FP32, "fp16", 2, 4),
+    ],
+    ids=str,
+)
+def test_memory_of_a_derivation_is_not_kept(
+    small_model: Bundle, engine: Engine, stored: Literal["fp16", "fp32"], kept: float, peak: float
+) -> None:
+    """Bytes for a byte of the stored weights. CUDA holds them in memory of the device."""
+    need = memory_need(_stored(small_model, stored), engine, 1, 400 * MIB)
+    assert (need.kept / MIB - 96, need.peak / MIB - 96) == (kept * 400, peak * 400)
 
 
 @pytest.mark.parametrize("engine", [CPU_FP32, OPENVINO, OPENVINO_INT8], ids=str)
