@@ -43,8 +43,15 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
     return target
 
 
-def test_no_request_is_sent_twice(recording: Recording) -> None:
-    """Otherwise, a score cache of the server would answer all levels after the first."""
-    load = ("--clients", "1,4,16", "--requests", "70", "--documents", "2", "--tokens", "3-5")
+@pytest.mark.parametrize("number", [10, 64, 70])
+def test_levels_differ_by_the_queries_only(recording: Recording, number: int) -> None:
+    """With other documents, they could not be compared. With the same queries, a score cache of the server would answer
+    all levels after the first."""
+    load = ("--clients", "1,4,16", "--requests", str(number), "--documents", "2", "--tokens", "3-5")
     assert entry._main(["bench", "--server", "127.0.0.1:1", *load]) == 0
-    assert len(recording.requests) == len(set(recording.requests)) == 3 * 70
+    sent = recording.requests
+    assert len(sent) == len(set(sent)) == 3 * number
+    first, second, third = (
+        [request.documents for request in sent[start : start + number]] for start in (0, number, 2 * number)
+    )
+    assert first == second == third

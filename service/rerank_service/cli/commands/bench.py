@@ -17,7 +17,7 @@ from rerank_service.quantities import counted
 if TYPE_CHECKING:
     from rerank_service.tools.loadtest.load_report import Level, LoadReport
     from rerank_service.tools.loadtest.target import Target
-    from rerank_service.tools.loadtest.workload import Requests, Workload
+    from rerank_service.tools.loadtest.workload import RepeatingRequests, Workload
 
 _CLIENTS = "1,4,16,64"
 _SECONDS = 10.0
@@ -118,9 +118,10 @@ async def _measure(
     served = await server.probe()
     requests = workload.repeating()
     levels_measured: list[Level] = []
+    first = 0
     for clients in levels:
-        sent = sum(level.summary.requests for level in levels_measured)
-        level = await _level(arguments, server, requests, clients, first=sent)
+        level = await _level(arguments, server, requests, clients, first=first)
+        first = requests.next_round(first + level.summary.requests)
         levels_measured.append(level)
         if not console.is_terminal:
             console.print(level_line(level), soft_wrap=True)
@@ -128,10 +129,11 @@ async def _measure(
 
 
 async def _level(
-    arguments: argparse.Namespace, server: "Target", requests: "Requests", clients: int, *, first: int
+    arguments: argparse.Namespace, server: "Target", requests: "RepeatingRequests", clients: int, *, first: int
 ) -> "Level":
     """Measure one load level. `clients` is 0 for requests at a fixed rate. `first` is the number of its first request:
-    a score cache of the server has none of its pairs."""
+    that of a new round, so that all levels have the same documents, and a score cache of the server has none of its
+    pairs."""
     from rerank_service.cli.output.loadtest import level_progress
     from rerank_service.tools.loadtest.generator import Amount, closed_loop, open_loop
     from rerank_service.tools.loadtest.load_report import Level

@@ -110,6 +110,10 @@ class RepeatingRequests:
         words, _ = _vocabulary()
         return replace(request, query=f"{words[(times - 1) % len(words)]} {request.query.partition(' ')[2]}")
 
+    def next_round(self, number: int) -> int:
+        """Return the first number, from `number` on, that has the first documents again."""
+        return math.ceil(number / len(self.requests)) * len(self.requests)
+
 
 Requests = Workload | PreparedRequests | RepeatingRequests
 """Any sequence of requests."""
