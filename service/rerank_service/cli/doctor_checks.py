@@ -205,7 +205,8 @@ def _models(settings: Settings, *, loads: bool) -> Iterator[Finding]:
         selected = select_model(model_options(entry, settings))
         if entry.load is Load.START:
             started.append(selected)
-        yield from model_findings(name, selected, limits, loads=loads, runs_here=uses_memory)
+        left_now = memory_limits()  # the allocator may keep memory of the models before
+        yield from model_findings(name, selected, left_now, loads=loads, runs_here=uses_memory)
 
     yield from run_checks(check(entry) for entry in model_entries(settings))
     yield from together_findings(started, limits)

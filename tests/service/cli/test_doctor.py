@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from rerank_service.cli.output.findings import finding_json, findings_summary, f
 from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
+from rerank_service.models.served_model import ServedModel
 from rerank_service.tools.doctor.finding import Finding, Status, ok, slow, wrong
 from support.limits import grpc_options, rest_options
 from support.process import command, environment
@@ -278,6 +280,29 @@ def test_memory_of_all_models_of_a_start_is_added(
     assert "on_demand" in found.fix
     _limit_memory(monkeypatch, limit=250, left=250)
     assert _not_ok(_found(*flags)) == []
+
+
+def test_memory_that_a_model_does_not_give_back_is_missing_for_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next one is not loaded: the kernel might kill the process."""
+    for name in ("a", "b"):
+        write_small_model(tmp_path / "models" / name)
+    limited = MemoryLimit(Path("memory.max"), 10**9, left=10**9, fatal=None)
+    monkeypatch.setattr("rerank_service.engine.cgroup_limits.memory_limits", lambda *_: (limited,))
+
+    def check(_: ServedModel) -> None:
+        nonlocal limited
+        limited = replace(limited, left=50 * 10**6)
+
+    monkeypatch.setattr("rerank_service.tools.doctor.model.check_golden", check)
+    findings = _found(*_FREE, "--models", str(tmp_path / "models"), "--lanes", "1")
+    [found] = _not_ok(findings)
+    assert (found.name, found.text) == ("model b", "the model may need more memory than the limit leaves now")
+    assert [_named(findings, f"model {name}")[-1].text for name in ("a", "b")] == [
+        "loaded; no golden pairs",
+        "not loaded; no golden pairs",
+    ]
 
 
 async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path: Path) -> None:
