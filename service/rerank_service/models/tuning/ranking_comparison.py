@@ -36,7 +36,7 @@ class RankingComparison:
     def beyond(self) -> tuple[str, ...]:
         """A message for each bound that is exceeded, however well the remaining queries match.
 
-        None if the bounds are kept on another scale that the whole set may have.
+        Empty if the bounds are kept on the other scale of `_changes`.
         """
         if not self.compared:
             return ()
@@ -57,10 +57,10 @@ class RankingComparison:
         return not any(change.beyond(BOUNDS.times(CLEAR_SHARE)) for change in self._changes())
 
     def _changes(self, *, unseen: int = 0) -> tuple[RankingChange, ...]:
-        """Return the change on each scale that the whole set may have, that of the compared queries first.
+        """Return the change on the scale of the compared queries, and then, while queries remain, without a scale.
 
         Logits may have to be standardised because the compared queries, by chance, have similar documents. More queries
-        can end that.
+        can end that. It is not checked whether more queries can begin it, or change the values of the scale.
         """
         own = GainScale.of(self.references)
         scales = (own,) if self.compared == self.queries else tuple(dict.fromkeys((own, GainScale())))
