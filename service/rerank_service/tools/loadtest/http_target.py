@@ -47,7 +47,10 @@ class HttpTarget:
             try:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     info = await read_server_info(http)
-            except (TimeoutError, httpx.HTTPError) as error:
+            except TimeoutError as error:
+                message = f"no response after {duration(_PROBE_SECONDS)}"
+                raise LoadFailed(f"{self._base}: {NO_ANSWER_IN_TIME}: {message}") from error
+            except httpx.HTTPError as error:
                 raise LoadFailed(f"{self._base}: {NO_CONNECTION}: {str(error) or type(error).__name__}") from error
             self._model = self._model or info.model
             self._route = await self._find_route(http)

@@ -111,6 +111,15 @@ async def test_server_that_never_answers_is_an_outcome() -> None:
         assert summarise(outcomes).errors == {"no answer in time": 1}
 
 
+async def test_probe_of_a_server_that_never_answers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is connected, so its address is right."""
+    monkeypatch.setattr("rerank_service.tools.loadtest.http_target._PROBE_SECONDS", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        with pytest.raises(LoadFailed, match=rf":{port}/: no answer in time: no response after 10 ms$"):
+            await _target(f"http://{host}:{port}").probe()
+
+
 async def test_stopped_server_is_an_outcome(core: Running) -> None:
     """The load test counts it and does not raise."""
     async with served(core) as edges:
