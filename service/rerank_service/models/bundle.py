@@ -86,15 +86,17 @@ class Bundle:
         """`Manifest.digest`; empty for a hub folder."""
         return self.manifest.digest if self.manifest.files else ""
 
-    def check_unchanged(self) -> None:
+    def check_unchanged(self, change: str = "while the model was loaded: load it again") -> None:
         """Compare the files with those that were verified. Call it after they were read again.
+
+        `change`: when a change happened, and the next step, for the message.
 
         Raises:
             BundleInvalid: a file was changed or replaced meanwhile, so parts of two models may be mixed.
         """
         for path, version in self.versions.items():
             if _version(path) != version:
-                raise BundleInvalid(f"{path} was changed while the model was loaded: load it again")
+                raise BundleInvalid(f"{path} was changed {change}")
 
     @property
     def logits_digest(self) -> str:

@@ -278,7 +278,8 @@ def test_tuning_of_files_that_change_meanwhile_is_not_kept(tmp_path: Path, full:
         return 10**9
 
     running = load_selected(options)
-    with pytest.raises(BundleInvalid, match=r"model\.onnx was changed"):
+    moment = "during the tuning: tune again" if full else "while the model was loaded: load it again"
+    with pytest.raises(BundleInvalid, match=rf"model\.onnx was changed {moment}"):
         if full:
             tune(options, lambda _: None, memory_left=change)
         else:

@@ -34,5 +34,5 @@ def tune(
     # all engines are measured with the lanes of the base
     check = memory_check(bundle, lambda _: lanes, memory_left, base)
     record = options.without_fixed(tune_full(model, available, report_progress, check))
-    bundle.check_unchanged()
+    bundle.check_unchanged("during the tuning: tune again")
     return record, cache.store_tuning(key, record.model_dump(mode="json"))

@@ -15,6 +15,8 @@ from rerank_service.models.manifest import Manifest
 from rerank_service.models.manifest_file import read_manifest, write_manifest_file
 from rerank_service.tools.calibration.calibrate import CalibrationResult
 
+_CHANGE = "during the calibration: calibrate again"
+
 
 def update_in_place(bundle: Bundle, result: CalibrationResult, labels_sha256: str) -> Bundle:
     """Write the calibration to the bundle itself. `labels_sha256` is that of the file that it was fitted to.
@@ -23,7 +25,7 @@ def update_in_place(bundle: Bundle, result: CalibrationResult, labels_sha256: st
         BundleInvalid: a file of the bundle was changed after it was opened. Nothing is written.
     """
     manifest = _manifest(bundle, result, labels_sha256)
-    bundle.check_unchanged()
+    bundle.check_unchanged(_CHANGE)
     _check_manifest_unchanged(bundle)
     return Bundle(bundle.folder, write_manifest_file(bundle.folder, manifest))
 
@@ -43,7 +45,7 @@ def update_copy(bundle: Bundle, result: CalibrationResult, labels_sha256: str, o
         shutil.copytree(bundle.folder, copy, ignore=_ignored)
         copy.chmod(0o755)  # the bundle may be read-only, as in an image
         manifest = _manifest(bundle, result, labels_sha256)
-        bundle.check_unchanged()
+        bundle.check_unchanged(_CHANGE)
         write_manifest_file(copy, manifest)
         open_bundle(copy)
         copy.replace(target)
@@ -65,7 +67,7 @@ def _check_manifest_unchanged(bundle: Bundle) -> None:
     manifest = bundle.folder / MANIFEST
     expected = bundle.manifest if bundle.manifest.files else None
     if (read_manifest(bundle.folder) if os.path.lexists(manifest) else None) != expected:
-        raise BundleInvalid(f"{manifest} was changed during the calibration: calibrate again")
+        raise BundleInvalid(f"{manifest} was changed {_CHANGE}")
 
 
 def _manifest(bundle: Bundle, result: CalibrationResult, labels_sha256: str) -> Manifest:
