@@ -1,4 +1,4 @@
-"""Whether a server with the settings of `rerank doctor` runs here already."""
+"""Find out whether a server with the settings of `rerank doctor` runs here already."""
 
 from functools import partial
 

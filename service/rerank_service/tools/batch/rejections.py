@@ -1,4 +1,4 @@
-"""What is wrong with a request that a server rejects."""
+"""The part of a request because of which a server rejects it."""
 
 from enum import Enum, auto
 from http import HTTPStatus

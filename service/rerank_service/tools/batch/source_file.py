@@ -9,7 +9,7 @@ from rerank_service.tools.batch.job_identity import WAYS_ON, input_digest
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What shows that a file was written or replaced."""
+    """The attributes that show that a file was written or replaced."""
 
     written: tuple[int, int]
     """Size, and time of the last write in nanoseconds."""
