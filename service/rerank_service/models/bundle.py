@@ -87,9 +87,7 @@ class Bundle:
         return self.manifest.digest if self.manifest.files else ""
 
     def check_unchanged(self, change: str = "while the model was loaded: load it again") -> None:
-        """Compare the files with those that were verified. Call it after they were read again.
-
-        `change`: when a change happened, and the next step, for the message.
+        """Compare the files with those that were verified, after they were read again. `change` ends the message.
 
         Raises:
             BundleInvalid: a file was changed or replaced meanwhile, so parts of two models may be mixed.
