@@ -36,7 +36,7 @@ def _draw_length(axes: Axes, results: Sequence[ShapeResult], number: int) -> Non
         places = [at + (bar - 1) * _WIDTH for at in range(len(results))]
         bars = axes.bar(places, [_speeds(result, number)[bar] for result in results], _WIDTH, color=colour, label=label)
         axes.bar_label(bars, fmt="%.3g", fontsize=8)
-    axes.set_xticks(range(len(results)), [result.shape for result in results], fontsize=8)
+    axes.set_xticks(range(len(results)), [result.shape.replace(" (", "\n(") for result in results], fontsize=8)
     axes.set_yscale("log")
     axes.margins(y=0.15)
     axes.spines[["top", "right"]].set_visible(False)
