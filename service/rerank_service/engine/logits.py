@@ -60,3 +60,7 @@ class OutputForm:
         logarithms = np.minimum(logarithms, -_TINY)
         logits: NDArray[np.float64] = logarithms - np.log(-np.expm1(logarithms))  # log(p / (1 - p))
         return logits
+
+
+LOGITS = OutputForm()
+"""The form of a graph that returns the logit of each pair."""

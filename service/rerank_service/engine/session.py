@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rerank_service.engine.available import open_runner
 from rerank_service.engine.kinds import CPU_FP32, ORT_NAME, Engine
-from rerank_service.engine.logits import OutputForm
+from rerank_service.engine.logits import LOGITS, OutputForm
 from rerank_service.engine.mapped_files import WatchedFiles
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Graph, Runner, ort
@@ -23,8 +23,6 @@ _WRONG_NUMBER = (
     "list the labels in id2label of config.json, or export the model"
 )
 
-_LOGITS = OutputForm()
-"""One logit per pair."""
 
 OpenRunner = Callable[[Graph, Engine, int], Runner]
 """Loads a graph on an engine for a number of lanes."""
@@ -42,7 +40,7 @@ class CrossEncoder:
         engine: Engine = CPU_FP32,
         *,
         lanes: int = 1,
-        output: OutputForm = _LOGITS,
+        output: OutputForm = LOGITS,
         open_with: OpenRunner = open_runner,
     ) -> None:
         """Load a graph on an engine.

@@ -9,13 +9,11 @@ import httpx
 
 from rerank_service.tools.loadtest.target import ServerInfo
 
-UNKNOWN_ROUTE = (
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.METHOD_NOT_ALLOWED,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-)
+UNKNOWN_PATH = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+"""Status codes for an unknown path."""
+INVALID_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""Status codes for an invalid body, or one of another dialect."""
+UNKNOWN_ROUTE = UNKNOWN_PATH + INVALID_BODY
 """Status codes for an unknown path or an unknown body."""
 _EXCERPT = 200
 """Maximum number of characters of a message."""

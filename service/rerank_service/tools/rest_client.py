@@ -16,11 +16,11 @@ from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import duration
 from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_connection import DEADLINE_MARGIN_SECONDS, connect, parse_url
-from rerank_service.tools.http_responses import list_models, read_json
+from rerank_service.tools.http_responses import INVALID_BODY, list_models, read_json
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, check_ranking, routes
 from rerank_service.tools.loadtest.target import CallFailed
 from rerank_service.tools.loadtest.workload import Request
-from rerank_service.tools.rest_failure import UNKNOWN_BODY, NoRoute, OtherDialect, RestCallFailed, failed_response
+from rerank_service.tools.rest_failure import NoRoute, OtherDialect, RestCallFailed, failed_response
 from rerank_service.tools.server_address import ServerAddress
 
 _MODEL_FIELDS = ("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest", "memory_bytes")
@@ -162,7 +162,7 @@ def _worth_a_try(routes: list[Route], failed: Route, error: RestCallFailed) -> l
         return routes
     if isinstance(error, NoRoute):
         return [route for route in routes if route.path != failed.path]
-    is_clear = error.status not in UNKNOWN_BODY or error.server_reason
+    is_clear = error.status not in INVALID_BODY or error.server_reason
     return [] if is_clear else [route for route in routes if route.path == failed.path]
 
 

@@ -1,18 +1,20 @@
 """Failures of calls over HTTP, with the reason that the server gives."""
 
 import re
-from http import HTTPStatus
 
 import httpx
 
 from rerank_service.errors import OperatorError
-from rerank_service.tools.http_responses import read_json, read_message, read_retry_after, status_kind
+from rerank_service.tools.http_responses import (
+    INVALID_BODY,
+    UNKNOWN_PATH,
+    read_json,
+    read_message,
+    read_retry_after,
+    status_kind,
+)
 from rerank_service.tools.loadtest.dialects import Dialect
 
-_NO_ROUTE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-"""Status codes for an unknown path."""
-UNKNOWN_BODY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-"""Status codes for an unknown body."""
 _FIELD_OF_OTHERS = {Dialect.COHERE: re.compile(r"\btexts\b"), Dialect.TEI: re.compile(r"\bdocuments\b")}
 """Field that a server misses in the body of a dialect if it expects another one."""
 
@@ -44,9 +46,9 @@ def failed_response(response: httpx.Response, dialect: Dialect | None = None) ->
     status, message, code = response.status_code, read_message(response), _code(response)
     kind = RestCallFailed
     if dialect is not None and code in ("", str(status)):  # no code, or one that says no more than the status
-        if status in _NO_ROUTE:
+        if status in UNKNOWN_PATH:
             kind = NoRoute
-        elif status in UNKNOWN_BODY and _FIELD_OF_OTHERS[dialect].search(message):
+        elif status in INVALID_BODY and _FIELD_OF_OTHERS[dialect].search(message):
             kind = OtherDialect
     return kind(
         f"{response.request.url}: {status_kind(status)}: {message}",

@@ -404,28 +404,25 @@ def test_full_tuning_keeps_the_base_if_the_chosen_engine_fails_later(
     assert {setting.max_batch_tokens for setting in tuned.settings} >= {256, 512, 1024, 2048}
 
 
-@pytest.mark.parametrize("phase", ["speed of", "max batch tokens"])
+@pytest.mark.parametrize(
+    ("base", "available", "phase"),
+    [
+        (INT8, AvailableEngines((INT8,), ()), "speed of"),
+        (INT8, AvailableEngines((INT8,), ()), "max batch tokens"),
+        (CPU_FP32, _TWO_ENGINES, "speed of"),
+        (CPU_FP32, _TWO_ENGINES, "ranking of"),
+    ],
+    ids=["alone, speed", "alone, settings", "beside another, speed", "beside another, ranking"],
+)
 def test_full_tuning_ends_with_an_error_if_the_base_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: Engine, available: AvailableEngines, phase: str
 ) -> None:
-    """The message has the reason."""
+    """The message has its name and the reason. An engine beside it is not blamed."""
     stages: list[str] = []
-    _fail(monkeypatch, INT8, lambda _: any(stage.startswith(phase) for stage in stages))
+    _fail(monkeypatch, base, lambda _: any(stage.startswith(phase) for stage in stages))
     model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
-    with pytest.raises(BundleInvalid, match=r"no engine runs .*: cpu int8: fails on .*: no kernel"):
-        tune_full(model, AvailableEngines((INT8,), ()), stages.append)
-
-
-@pytest.mark.parametrize("phase", ["speed of", "ranking of"])
-def test_the_base_that_fails_beside_another_engine_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
-) -> None:
-    """The other engine is not blamed for it."""
-    stages: list[str] = []
-    _fail(monkeypatch, CPU_FP32, lambda _: any(stage.startswith(phase) for stage in stages))
-    model = TuningInput.read(_exact_int8(tmp_path), Cache(tmp_path), lambda _: LIMITS, lanes=1)
-    with pytest.raises(BundleInvalid, match=r"no engine runs .*: cpu fp32: fails on .*: no kernel"):
-        tune_full(model, _TWO_ENGINES, stages.append)
+    with pytest.raises(BundleInvalid, match=rf"no engine runs .*: {base}: fails on .*: no kernel"):
+        tune_full(model, available, stages.append)
 
 
 def test_full_tuning_measures_settings_of_the_chosen_engine(small_model: Bundle, tmp_path: Path) -> None:

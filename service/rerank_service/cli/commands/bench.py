@@ -112,7 +112,7 @@ async def _measure(
 ) -> "LoadReport":
     from rerank_service.cli.output.loadtest import level_line
     from rerank_service.progress import stderr_console
-    from rerank_service.tools.loadtest.load_report import Level, LoadReport
+    from rerank_service.tools.loadtest.load_report import LoadReport
 
     console = stderr_console()
     served = await server.probe()

@@ -11,7 +11,7 @@ import onnx
 import structlog
 from onnx import TensorProto, helper, numpy_helper
 
-from rerank_service.engine.logits import OutputForm
+from rerank_service.engine.logits import LOGITS, OutputForm
 from rerank_service.engine.runtime import REWRITE_KEY
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_activation import ending
@@ -24,12 +24,11 @@ _MAX_FP16 = float(np.finfo(np.float16).max)
 _ANGLES = ("Cos", "Sin")
 _MAX_ELEMENTS = 64
 """Maximum elements of a constant that type inference receives. Constant shapes are smaller, weights are larger."""
-_LOGITS = OutputForm()
 
 _log = structlog.get_logger()
 
 
-def rewrite_fp16_packed(model: onnx.ModelProto, form: OutputForm = _LOGITS) -> int:
+def rewrite_fp16_packed(model: onnx.ModelProto, form: OutputForm = LOGITS) -> int:
     """Rewrite, in place, an fp32 graph to an fp16 graph without padding. Return the number of nodes.
 
     `form` is the form of the graph's output. The graph keeps its padding if it cannot be packed.
@@ -40,7 +39,7 @@ def rewrite_fp16_packed(model: onnx.ModelProto, form: OutputForm = _LOGITS) -> i
     return _rewrite(model, form, packing=True)
 
 
-def rewrite_fp16(model: onnx.ModelProto, form: OutputForm = _LOGITS) -> int:
+def rewrite_fp16(model: onnx.ModelProto, form: OutputForm = LOGITS) -> int:
     """Rewrite, in place, an fp32 graph to an fp16 graph with padding, for the fixed shapes of CUDA graphs.
 
     `form` is the form of the graph's output. Returns the number of nodes.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from rerank_service.engine.graph_io import read_graph_io
-from rerank_service.engine.logits import OutputForm
+from rerank_service.engine.logits import LOGITS, OutputForm
 from rerank_service.engine.runtime import Feed, open_session, session_options
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import names_read, names_read_in_branches
@@ -38,12 +38,11 @@ _TOLERANCE = 1e-4
 _ROUNDING = 2
 """Maximum difference of an output that is rounding, in steps between neighbouring numbers. Near a probability of 1, one
 step is a large difference of the logit."""
-_LOGITS = OutputForm()
 _ROW_TOKENS = (24, 7, 16, 3)
 """Number of tokens of each row that is compared."""
 
 
-def fuse(model: onnx.ModelProto, form: OutputForm = _LOGITS) -> onnx.ModelProto:
+def fuse(model: onnx.ModelProto, form: OutputForm = LOGITS) -> onnx.ModelProto:
     """Return the graph with fused operators wherever a pattern matches. Changes the given model.
 
     `form` is the form of the output, whose logits are compared before and after. A last layer that computes only its

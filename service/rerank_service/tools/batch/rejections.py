@@ -1,13 +1,11 @@
 """The part of a request because of which a server rejects it."""
 
 from enum import Enum, auto
-from http import HTTPStatus
 
 from rerank.errors import InvalidArgument
+from rerank_service.tools.http_responses import INVALID_BODY
 from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_calls import Failure, failure
-
-_INVALID = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class Wrong(Enum):
@@ -29,7 +27,7 @@ def what_is_wrong(error: Exception) -> Wrong:
         return Wrong.DOCUMENTS if kind is Failure.TIMEOUT else Wrong.OTHER
     if isinstance(error, InvalidArgument):
         return _of_field(error.field)
-    is_invalid = isinstance(error, RestCallFailed) and error.status in _INVALID
+    is_invalid = isinstance(error, RestCallFailed) and error.status in INVALID_BODY
     return Wrong.UNKNOWN if is_invalid else Wrong.DOCUMENTS  # the request is too large, or the model fails on it
 
 
