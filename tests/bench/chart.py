@@ -79,7 +79,7 @@ def _colour(record: Json) -> str:
 
 
 def _ranks_worse(record: Json) -> bool:
-    """Return whether the relevance loss of a system is beyond the bounds of `auto`. Old runs have not measured it."""
+    """Return whether the relevance loss of a system is beyond the bounds of `auto`. Older runs lack the figure."""
     loss = record.get("relevance_loss")
     return loss is not None and not Loss(**loss).passes
 

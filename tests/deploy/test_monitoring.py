@@ -111,7 +111,7 @@ def test_alerts_keep_the_namespace(rule: Any) -> None:
 
 
 def test_each_error_that_callers_cannot_avoid_has_an_alert() -> None:
-    """Those with status 429, 500, 503 or 504. The limits of a key are wanted, and an operator sees a failed load."""
+    """Their status is 429, 500, 503 or 504. The limits of a key are wanted; an operator sees a failed load."""
     codes = (
         StatusCode.RESOURCE_EXHAUSTED,
         StatusCode.INTERNAL,

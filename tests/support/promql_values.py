@@ -1,4 +1,4 @@
-"""Values of PromQL expressions over a few series, for tests of alerts. It knows what the tested alerts use."""
+"""Values of PromQL expressions over a few series: those operators and functions that the tested alerts use."""
 
 import operator
 from collections.abc import Callable, Mapping

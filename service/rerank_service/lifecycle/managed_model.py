@@ -155,7 +155,7 @@ class ManagedModel:
 
     @property
     def load_failed(self) -> bool:
-        """True if the last load of `wanted` failed, and its files have not changed since then."""
+        """True if the last load of `wanted` failed, and its files are the same since then."""
         return self.wanted_retry_at > 0
 
     def serves(self, model: ServedModel) -> bool:

@@ -251,7 +251,7 @@ def _limit_memory(monkeypatch: pytest.MonkeyPatch, limit: int, left: int) -> Non
 
 
 async def test_memory_of_a_running_server_is_not_missed(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next start has it. Without a server, what is left counts; a model that exceeds the whole limit is slow."""
+    """The next start has it. Without a server, the memory that is left counts. A model above the limit is slow."""
     flags = (*_FREE, "--quick", "--rest-port", str(edges.http.base_url.port), "--lanes", "1")
     _limit_memory(monkeypatch, limit=1000, left=100)
     findings = await asyncio.to_thread(_found, *flags)

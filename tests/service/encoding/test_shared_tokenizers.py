@@ -70,6 +70,6 @@ def test_first_calls_at_the_same_time_get_one_tokenizer(tmp_path: Path, monkeypa
 
 
 def test_a_missing_file_is_an_error_with_its_path(tmp_path: Path) -> None:
-    """As for any other reader of tokenizer.json."""
+    """The message is that of every reader of tokenizer.json."""
     with pytest.raises(BundleInvalid, match=r"missing\.json is not a tokenizer, or is damaged \(.*No such file"):
         shared_tokenizer(tmp_path / "missing.json")

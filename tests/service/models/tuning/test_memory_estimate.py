@@ -101,7 +101,7 @@ def _stored(bundle: Bundle, weights: Literal["fp16", "fp32"]) -> Bundle:
 
 
 def _large_bundle(folder: Path, small_model: Bundle) -> Any:
-    """Return what the estimate reads of a bundle whose graph has 600 MB."""
+    """Return the facts of a bundle that the estimate reads. Its graph has 600 MB."""
     large = folder / "model.onnx"
     with large.open("wb") as file:
         file.truncate(600 * 10**6)

@@ -233,7 +233,7 @@ def test_output_with_the_logits_of_a_fused_graph_is_compared(monkeypatch: pytest
 
 
 def test_graph_with_int32_inputs_is_fused() -> None:
-    """As some tools write them. CrossEncoder accepts them, too."""
+    """Some tools write such graphs. CrossEncoder accepts them, too."""
     assert fuse(_product(1.0, 0.0, kind=TensorProto.INT32))
 
 

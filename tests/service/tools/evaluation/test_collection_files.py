@@ -140,7 +140,7 @@ def test_scores_of_a_run_that_are_equal_in_32_bits_are_ties(beir: Path) -> None:
 
 
 def test_query_is_no_candidate_of_itself_in_a_beir_folder(beir: Path) -> None:
-    """As in BEIR's own evaluation, before the depth is cut. trec_eval keeps such a document."""
+    """BEIR's own evaluation leaves it out, too, before the depth is cut. trec_eval keeps such a document."""
     _write(beir / "run.trec", "7 Q0 7 1 3 x\n7 Q0 b 2 2.5 x\n7 Q0 a 3 1.5 x\n")
     first = read_beir(beir, Subset(depth=2)).queries[0]
     assert [candidate.id for candidate in first.candidates] == ["b", "a"]
