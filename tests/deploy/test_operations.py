@@ -1,6 +1,7 @@
 """docs/operations.md and deploy/README.md: their variables, commands and paths exist."""
 
 import inspect
+import itertools
 import json
 import re
 import shlex
@@ -55,9 +56,7 @@ def test_versions_are_those_of_the_package(page: Path) -> None:
 
 def test_docker_run_serves_the_mounted_bundle() -> None:
     """Its variables are settings, its ports those of the image, and its paths are mounted."""
-    line = re.search(r"docker run --rm --read-only .*?\n\n?(?=```)", OPERATIONS, re.DOTALL)
-    assert line is not None
-    words = shlex.split(line[0].replace("\\\n", ""))
+    words = _served_by_docker()
     values = [(word, words[at + 1]) for at, word in enumerate(words) if word in ("-e", "-p", "-v")]
     variables = dict(value.split("=") for word, value in values if word == "-e")
     settings = settings_of(variables)
@@ -66,6 +65,23 @@ def test_docker_run_serves_the_mounted_bundle() -> None:
     ports = [value.split(":")[-2:] for word, value in values if word == "-p"]
     served = (settings.grpc_port, settings.rest_port, settings.metrics_port)
     assert ports == [[str(port), str(port)] for port in served]
+
+
+def test_docker_starts_a_server_again_that_a_fault_has_ended() -> None:
+    """A hung batch and a lost lane end the process. A stop leaves accepted requests their time."""
+    words = _served_by_docker()
+    options = dict(itertools.pairwise(words))
+    assert options["--restart"] == "unless-stopped"
+    assert "--rm" not in words
+    assert f"docker stop {options['--name']}" in OPERATIONS
+    settings = settings_of({})
+    assert int(options["--stop-timeout"]) > settings.drain_delay + settings.grace
+
+
+def _served_by_docker() -> list[str]:
+    """Return the words of the command that serves."""
+    (command,) = re.findall(r"^docker run -d .*?[^\\]$", OPERATIONS, re.DOTALL | re.MULTILINE)
+    return shlex.split(command.replace("\\\n", ""))
 
 
 def test_seconds_are_those_of_the_manifests() -> None:
