@@ -208,6 +208,18 @@ def test_cache_on_a_volume_replaces_that_of_the_base(tmp_path: Path) -> None:
 
 
 @needs_kubectl
+def test_the_patch_of_admin_opens_its_port(tmp_path: Path) -> None:
+    """The patch of docs/operations.md. All other variables stay, and the port is that of the commands there."""
+    operations = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    (patch,) = re.findall(r"```yaml\n(# deploy/overlays/mine/admin.yaml.*?)```", operations, re.DOTALL)
+    without = render_overlay(tmp_path / "without", ["components/keys"], CONFIG_MAPS)
+    overlay = render_overlay(tmp_path / "with", ["components/keys"], CONFIG_MAPS, patch)
+    added = {"RERANK_ADMIN_PORT": "50052"}
+    assert overlay.environment(overlay.server) == without.environment(without.server) | added
+    assert set(re.findall(r"rerank admin \w+ --server \S+:(\d+)", operations)) == set(added.values())
+
+
+@needs_kubectl
 @pytest.mark.parametrize("pair", TOGETHER, ids=str)
 def test_openshift_sets_user_and_groups_and_has_another_port_of_dns(pair: tuple[str, str], tmp_path: Path) -> None:
     """Its SCC `restricted-v2` rejects other users. Its DNS pods listen on port 5353, which network policies see."""
