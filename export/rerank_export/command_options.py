@@ -20,16 +20,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags to a parser."""
     parser.epilog = _EPILOG
     parser.add_argument(
-        "model", type=PathText, help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files"
+        "model",
+        type=PathText,
+        metavar="MODEL",
+        help="hub id, such as cross-encoder/ms-marco-MiniLM-L6-v2, or a folder with its files",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the new bundle (default: out/NAME)")
-    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--revision", metavar="REVISION", help="branch, tag or commit on the hub")
     parser.add_argument(
         "--trust-remote-code",
         action="store_true",
         help="run the code in the model's repository if transformers has no such model class; read it first",
     )
-    parser.add_argument("--name", help="name of the model where it is served (default: name of the folder)")
+    parser.add_argument(
+        "--name", metavar="NAME", help="name of the model where it is served (default: name of the folder)"
+    )
     _add_graph_options(parser.add_argument_group("graphs and comparison"))
     scoring = "Needed only if the model's files do not define it."
     _add_scoring_options(parser.add_argument_group("scoring", scoring))

@@ -63,6 +63,14 @@ def test_each_option_has_a_description(prog: str) -> None:
     assert all(action.help for action in actions)
 
 
+@pytest.mark.parametrize("prog", _PARSERS)
+def test_each_value_has_a_name_or_choices(prog: str) -> None:
+    """docs/reference/cli.md shows them: a name in capitals, or the choices of a setting in braces."""
+    for action in _PARSERS[prog]._actions:
+        name = str(action.metavar or "")
+        assert action.nargs == 0 or action.choices or name.isupper() or name.startswith("{"), action
+
+
 def test_walk_finds_the_exporter_and_the_actions() -> None:
     """Entry points of other packages, and parsers below a command."""
     assert {"rerank", "rerank rank", "rerank export", "rerank admin", "rerank admin load"} <= _PARSERS.keys()
