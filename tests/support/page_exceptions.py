@@ -8,6 +8,7 @@ PROGRAMS = {
     "apt-get": "installs packages of the machine",
     "buf": "is a program of its own; make test-clients runs it",
     "docker": "needs a container engine",
+    "git": "gets files from the network",
     "grpcurl": "is a program of its own; tests/service/api/grpc tests reflection",
     "haproxy": "tests/e2e/test_proxies.py checks the file",
     "kubectl": "needs a cluster",
