@@ -1,10 +1,14 @@
 """docs/operations.md and deploy/README.md: their variables, commands and paths exist."""
 
+import configparser
 import inspect
 import itertools
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import kubernetes_validate
@@ -76,6 +80,46 @@ def test_docker_starts_a_server_again_that_a_fault_has_ended() -> None:
     assert f"docker stop {options['--name']}" in OPERATIONS
     settings = settings_of({})
     assert int(options["--stop-timeout"]) > settings.drain_delay + settings.grace
+
+
+@pytest.fixture(scope="module")
+def unit() -> configparser.SectionProxy:
+    """Return the section of the service in the unit of systemd."""
+    parser = configparser.ConfigParser(delimiters="=", interpolation=None)
+    parser.read(DEPLOY / "systemd" / "rerank.service")
+    return parser["Service"]
+
+
+def test_systemd_starts_a_server_again_that_a_fault_has_ended(unit: configparser.SectionProxy) -> None:
+    """Its variables are settings. A stop leaves accepted requests their time."""
+    settings = settings_of(dict(pair.split("=", 1) for pair in unit["Environment"].split()))
+    assert unit["Restart"] == "always"
+    assert int(unit["TimeoutStopSec"]) > settings.drain_delay + settings.grace
+    assert settings.cache == Path("/var/cache") / unit["CacheDirectory"]
+
+
+def test_commands_install_what_the_unit_of_systemd_starts(unit: configparser.SectionProxy) -> None:
+    """User, environment, program and unit."""
+    (block,) = re.findall(r"^make wheel\n.*?(?=```)", OPERATIONS, re.DOTALL | re.MULTILINE)
+    program, command = unit["ExecStart"].split()
+    assert command in commands()
+    for line in (
+        f"sudo useradd --system {unit['User']}",
+        f"rerank.env {unit['EnvironmentFile']}",
+        f"python3 -m venv {Path(program).parents[1]}",
+        "cp deploy/systemd/rerank.service /etc/systemd/system/",
+    ):
+        assert line in block
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_knows_each_line_of_the_unit(tmp_path: Path) -> None:
+    """It ignores unknown ones with a warning. The command checks other units of the machine, too."""
+    text = (DEPLOY / "systemd" / "rerank.service").read_text()
+    unit = tmp_path / "rerank.service"
+    unit.write_text(re.sub(r"(?<=ExecStart=)\S+", sys.executable, text))  # a program that is not there is an error
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert not [line for line in done.stderr.splitlines() if unit.name in line]
 
 
 def _served_by_docker() -> list[str]:

@@ -20,6 +20,7 @@ PROGRAMS = {
     "pre-commit": "installs hooks of git",
     "protoc": "needs the plugin of a language",
     "rclone": "needs storage",
+    "sudo": "changes the machine",
     "systemd-run": "needs systemd",
 }
 """Programs that are not run. The list is general: an entry may fit no block."""
