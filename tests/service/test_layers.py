@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,15 @@ def test_every_package_has_a_layer() -> None:
     assert placed | {"errors", "__init__"} == {path.stem for path in _ROOT.iterdir() if path.suffix == ".py"} | {
         path.parent.name for path in _ROOT.glob("*/__init__.py")
     }
+
+
+def test_the_design_page_has_a_row_for_every_package_and_module() -> None:
+    """A reader finds what each of them is for."""
+    page = (_ROOT.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    shown = set(re.findall(r"`(\w+)(?:\.py|/)`", " ".join(rows)))
+    placed = {name for layer in LAYERS for name in ((layer,) if isinstance(layer, str) else layer)}
+    assert placed - shown == {"__main__"}
 
 
 def test_modules_have_no_cycle(graph: grimp.ImportGraph) -> None:
