@@ -1,6 +1,8 @@
 """Default batch limits of each kind of engine."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,25 @@ def test_openvino_in_int8_and_bf16_pads_to_multiples_of_16(requested: int, round
     for engine in ENGINES:
         assert exact_multiple(engine, requested) == (rounded if engine in exact else requested)
     assert [default_limits(engine).length_multiple for engine in exact] == [16, 16]
+
+
+def test_the_page_has_the_defaults() -> None:
+    """docs/gpu.md: columns of the CPU, of the GPU, and of the GPU with CUDA graphs."""
+    page = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text(encoding="utf-8")
+    shared = default_limits(CPU_FP32, shares_prefixes=True)
+    exact = default_limits(Engine(Provider.OPENVINO, Precision.BF16))
+    for row, (field, exception) in {
+        "maximum size of a batch, padded tokens": ("max_tokens", shared),
+        "the same when few tokens wait": ("min_tokens", None),
+        "maximum rows of a batch": ("max_pairs", None),
+        "shortest row, as a share of the longest": ("min_length_ratio", None),
+        "row lengths are multiples of": ("length_multiple", exact),
+    }.items():
+        (cells,) = re.findall(rf"^\| {row} \|(.*)\|$", page, re.MULTILINE)
+        cpu, *gpu = cells.replace(",", "").split("|")
+        expected = [getattr(limits, field) for limits in (CPU_LIMITS, exception) if limits]
+        assert [float(number) for number in re.findall(r"(?:^|;) (\d+(?:\.\d+)?)", cpu)] == expected
+        assert [float(cell) for cell in gpu] == [getattr(default_limits(engine), field) for engine in (_GPU, _GRAPHS)]
 
 
 def test_all_shapes_up_to_512_tokens_fit_into_max_graphs() -> None:
