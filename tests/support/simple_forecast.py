@@ -29,12 +29,14 @@ def simple_deadline_overrun(
     """Return by how many seconds some request would finish too late if `new` were accepted; 0 if all are in time.
 
     A request is in time if it finishes within `time_factor` times its remaining time. The check covers the new request
-    and each live request that it delays. A live request that would miss its deadline anyway does not count.
+    and each live request that it delays. A live request that would miss its deadline anyway does not count, nor one of
+    unknown size that would not be in time anyway.
     """
     without = simple_finish_times(live, tokens_per_second)
     *with_new, new_finish = simple_finish_times([*live, new], tokens_per_second)
     overrun = new_finish - time_factor * new.seconds_left
     for request, before, after in zip(live, without, with_new, strict=True):
-        if before <= request.seconds_left and after > before:
+        protected = request.seconds_left if request.is_sized else time_factor * request.seconds_left
+        if before <= protected and after > before:
             overrun = max(overrun, after - time_factor * request.seconds_left)
     return max(overrun, 0.0)

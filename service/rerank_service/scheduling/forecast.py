@@ -25,21 +25,28 @@ class RemainingWork:
     """Seconds until its deadline. Infinite: the request cannot be late."""
     weight: float = 1.0
     """Share of the lanes, relative to the weights of other requests."""
+    is_sized: bool = True
+    """False: admission did not know the size of the request, and `tokens` are those of the documents that arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveWork:
-    """The work that remains for the live requests: arrays of float64 of shape (requests,), as in `RemainingWork`."""
+    """The work that remains for the live requests: arrays of shape (requests,), as in `RemainingWork`."""
 
     tokens: NDArray[np.float64]
     seconds_left: NDArray[np.float64]
     weight: NDArray[np.float64]
+    is_sized: NDArray[np.bool_]
 
     @classmethod
     def of(cls, requests: Sequence[RemainingWork]) -> Self:
         """Return the arrays of requests."""
-        rows = [(request.tokens, request.seconds_left, request.weight) for request in requests]
-        return cls(*np.array(rows, np.float64).reshape(-1, 3).T)
+        return cls(
+            np.array([request.tokens for request in requests], np.float64),
+            np.array([request.seconds_left for request in requests], np.float64),
+            np.array([request.weight for request in requests], np.float64),
+            np.array([request.is_sized for request in requests], np.bool_),
+        )
 
 
 def finish_times(live: LiveWork, tokens_per_second: float) -> NDArray[np.float64]:
@@ -76,7 +83,9 @@ def deadline_overrun(live: LiveWork, new: RemainingWork, tokens_per_second: floa
     """Return by how many seconds some request would finish too late if `new` were accepted; 0 if all are in time.
 
     A request is in time if it finishes within `time_factor` times its remaining time. The check covers the new request
-    and each live request that it delays. A live request that would miss its deadline anyway does not count.
+    and each live request that it delays. A live request that would miss its deadline anyway does not count. One whose
+    size was not known counts only while it is in time without the new one. Admission never forecast that it would be,
+    and while it needed most of its remaining time, it would count against every new request.
 
     The new request delays another one by the tokens that it gets until that one finishes: its own tokens, or as many
     per weight as the other one.
@@ -87,7 +96,8 @@ def deadline_overrun(live: LiveWork, new: RemainingWork, tokens_per_second: floa
         return 0.0
     before = finish_times(live, tokens_per_second)
     delay = np.minimum(new.tokens, live.tokens / live.weight * new.weight) / tokens_per_second
-    counts = (before <= live.seconds_left) & (delay > 0)
+    protected = live.seconds_left * np.where(live.is_sized, 1.0, time_factor)
+    counts = (before <= protected) & (delay > 0)
     overruns = (before + delay - time_factor * live.seconds_left)[counts]
     own = finish_time(live, new, tokens_per_second) - time_factor * new.seconds_left
     return max(own, float(overruns.max(initial=0.0)), 0.0)

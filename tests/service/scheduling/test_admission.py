@@ -115,6 +115,19 @@ def test_request_without_a_deadline_is_not_protected() -> None:
                 stack.enter_context(admission.admit(1, 4000, Deadline(6), SPEED, 1.0))
 
 
+def test_stream_that_needs_most_of_its_time_does_not_block_others() -> None:
+    """Nobody forecast it, and its tokens stay: the next documents arrive as soon as there is room. A request of a few
+    documents is accepted at each second of it; in a band, all were rejected."""
+    clock = _Clock()
+    admission = _admission(clock=clock)
+    with admission.admit(0, 0, Deadline(60), 8 * SPEED, 1.0) as stream:
+        stream.reduce(-409_600)
+        for second in range(60):
+            clock.now = second
+            with admission.admit(1, 100, Deadline(second + 30), 8 * SPEED, 1.0):
+                pass
+
+
 def test_computed_tokens_free_capacity() -> None:
     """Tokens that were computed no longer delay new requests."""
     clock = _Clock()

@@ -96,11 +96,20 @@ def test_only_a_share_of_the_remaining_time_is_planned() -> None:
     )
 
 
+def test_request_of_unknown_size_counts_only_while_it_is_in_time() -> None:
+    """Admission never forecast a stream. At 8 s of 10, a sized request is protected, and at 7 s of 10 both are."""
+    new = RemainingWork(10, math.inf)
+    for tokens, is_sized, late in ((8_000, True, 1.01), (8_000, False, 0.0), (7_000, True, 0.01), (7_000, False, 0.01)):
+        live = LiveWork.of([RemainingWork(tokens, 10, is_sized=is_sized)])
+        assert deadline_overrun(live, new, SPEED, 0.7) == pytest.approx(late)
+
+
 WEIGHTED = st.builds(
     RemainingWork,
     tokens=st.integers(0, 5000).map(float),
     seconds_left=st.floats(0, 20) | st.just(math.inf),
     weight=st.sampled_from([0.1, 0.5, 1.0, 3.0]),
+    is_sized=st.booleans(),
 )
 
 
@@ -119,7 +128,8 @@ def test_forecast_is_that_of_the_simple_rule(
     assert finish_times(arrays, speed).tolist() == pytest.approx(simple_finish_times(live, speed))
     assert finish_time(arrays, new, speed) == pytest.approx(simple_finish_times([*live, new], speed)[-1])
     times = zip(simple_finish_times(live, speed), live, strict=True)
-    if all(abs(time - request.seconds_left) > 1e-9 for time, request in times):  # else rounding decides who is late
+    limits = [(time, share * request.seconds_left) for time, request in times for share in (1.0, factor)]
+    if all(abs(time - limit) > 1e-9 for time, limit in limits):  # else rounding decides who is late
         expected = simple_deadline_overrun(live, new, speed, factor)
         assert deadline_overrun(arrays, new, speed, factor) == pytest.approx(expected, abs=1e-9)
     assert overrun_alone(new, speed, factor) == deadline_overrun(LiveWork.of([]), new, speed, factor)
