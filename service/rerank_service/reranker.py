@@ -3,7 +3,6 @@
 START HERE: `Reranker.rerank` is the whole service in one function. gRPC and REST both call it.
 """
 
-import asyncio
 import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +13,6 @@ from rerank_service.encoding.pair_key import PairKeys
 from rerank_service.encoding.preparer import PreparedDocument, Preparer, check_chars
 from rerank_service.encoding.reading_plan import ReadingPlan, reading_plan
 from rerank_service.encoding.sentence_pairs import prepare_sentences
-from rerank_service.encoding.token_estimate import TokenEstimate
 from rerank_service.live_highlights import LiveHighlights
 from rerank_service.live_request import LiveRequest, OnScores
 from rerank_service.long_work import in_thread
@@ -27,7 +25,6 @@ from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.results import OnWork
-from rerank_service.rust_panics import panics_as_errors
 from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.caller import ANYBODY, Caller
 from rerank_service.scheduling.deadline import Deadline
@@ -37,6 +34,7 @@ from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.quota import Charge
 from rerank_service.scheduling.submission import Scored, Submission, feeding
 from rerank_service.sent_documents import check_count, checked, items, once, parts, sized
+from rerank_service.tokenizing import Tokenizing, estimate_by_length
 
 T = TypeVar("T")
 _SORTED_PER_ITEM = 100
@@ -50,10 +48,10 @@ class Reranker:
     def __init__(
         self, registry: Registry, admissions: Admissions, limits: RequestLimits, tokenizing: FairThreads | None = None
     ) -> None:
-        """`tokenizing` runs the tokenizers, which block and release the GIL. None: the event loop's own executor."""
+        """`tokenizing` runs the tokenizers. None: the event loop's own executor."""
         self._registry = registry
         self._admissions = admissions
-        self._tokenizing = tokenizing
+        self._tokenizing = Tokenizing(tokenizing)
         self.limits = limits
 
     async def rerank(
@@ -78,7 +76,7 @@ class Reranker:
         self._check(request, len(documents))
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
-            estimate_tokens = self._estimate(request, plan, model)
+            estimate_tokens = await self._tokenizing.estimate(request, plan, model, deadline)
             size = await in_thread(
                 partial(sized, documents, reader, request, estimate_tokens), items(documents, reader)
             )
@@ -132,7 +130,7 @@ class Reranker:
         due = deadline if cutoff is None else Deadline(math.inf)
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
-            speed = model.scheduler.tokens_per_second(self._estimate(request, plan, model).longest_pair())
+            speed = model.scheduler.tokens_per_second(estimate_by_length(request, plan, model).longest_pair())
             with (
                 caller.quota.charge_stream() as charge,
                 self._admit(model, 0, 0.0, due, speed, caller.weight) as ticket,
@@ -258,20 +256,9 @@ class Reranker:
         tokenizer = model.tokenizer
         return reading_plan(request, self.limits, max_tokens=tokenizer.max_tokens, template=tokenizer.template_tokens)
 
-    def _estimate(self, request: RerankRequest, plan: ReadingPlan, model: ServedModel) -> TokenEstimate:
-        return model.tokenizer.token_estimate(request.query, plan, instruction=request.instruction)
-
     async def _tokenize(self, live: LiveRequest, call: Callable[[], T]) -> T:
-        """Run a call of the tokenizer in a thread."""
-
-        def work() -> T:
-            with panics_as_errors():
-                return call()
-
         with live.meter.tokenizing():
-            if self._tokenizing is None:
-                return await asyncio.get_running_loop().run_in_executor(None, work)
-            return await self._tokenizing.run(live.model.info.name, work)
+            return await self._tokenizing.run(live.model, call)
 
     def _check(self, request: RerankRequest, documents: int | None) -> None:
         """Check a request. `documents` is the number of its documents; None for a stream."""

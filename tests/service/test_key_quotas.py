@@ -8,6 +8,7 @@ import pytest
 from rerank_service.errors import (
     DeadlineExceeded,
     InferenceFailed,
+    InvalidRequest,
     ModelNotAllowed,
     Overloaded,
     RateLimited,
@@ -17,7 +18,7 @@ from rerank_service.errors import (
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
 from rerank_service.ranking.ranking import Ranking
-from rerank_service.ranking.request import RerankRequest
+from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.quota import KeyLimits, Quota
@@ -106,6 +107,27 @@ async def test_request_with_too_many_tokens_is_rejected(core: Running) -> None:
     with pytest.raises(TooLarge, match="may use 1,000 per minute: send fewer or shorter documents"):
         await _rank(core, caller, *("1 2 3 4" for _ in range(500)))
     assert _left(caller) == TOKENS
+
+
+async def test_query_of_blanks_does_not_hide_the_tokens_of_documents(core: Running) -> None:
+    """Its length seems to be too much for the model, and it has one token. A query that is too long is named as the
+    cause, also beside too many documents."""
+    caller, documents = _caller(), [Document("1 2 3 4")] * 500
+    for query, error, text in (
+        ("0" + 1_000 * " ", TooLarge, "may use 1,000 per minute"),
+        ("0 " * 500, InvalidRequest, "query has 500 tokens"),
+    ):
+        request = RerankRequest(query=query, too_long=TooLong.REFUSE)
+        with pytest.raises(error, match=text):
+            await core.reranker.rerank(
+                request, documents, reader=DocumentReader(), deadline=Deadline.after(60), caller=caller
+            )
+    request = RerankRequest(query="0" + 1_000 * " ", too_long=TooLong.REFUSE)
+    ranking = await core.reranker.rerank(
+        request, documents[:2], reader=DocumentReader(), deadline=Deadline.after(60), caller=caller
+    )
+    assert ranking.usage.query_tokens == 1
+    assert _left(caller) == TOKENS - ranking.usage.prompt_tokens
 
 
 @pytest.mark.parametrize("text", ["1 2 3 4 5 6 7 8 9 0 ", "1 2 3 4 5 6 7 8 9 0”"], ids=["ascii", "quotation mark"])

@@ -29,7 +29,7 @@ LAYERS = (
     "lifecycle",
     "reranker",
     "live_highlights",
-    "live_request",
+    ("live_request", "tokenizing"),
     ("models", "usage_meter", "sent_documents"),
     ("encoding", "engine"),
     ("scheduling", "ranking"),

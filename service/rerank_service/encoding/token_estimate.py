@@ -1,6 +1,5 @@
 """Estimate the tokens of a document's pairs from lengths in characters, before anything is tokenized. Pure."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -46,7 +45,14 @@ class TokenEstimate:
     def __post_init__(self) -> None:
         fixed = self._fixed_for(self.query_tokens)
         object.__setattr__(self, "_fixed", fixed)
-        object.__setattr__(self, "_short", self.plan.short_tokens(fixed) if fixed else -math.inf)
+        object.__setattr__(self, "_short", self.plan.short_tokens(fixed))
+
+    @property
+    def query_fits(self) -> bool:
+        """True if the request's query is accepted if it has the estimated tokens. It may have far fewer: blanks are
+        characters, and no tokens."""
+        limits = self.plan.pair
+        return limits.cut_query or self.query_tokens <= limits.longest_query(self.template)
 
     def total(self, documents: Iterable[Measured]) -> float:
         """Return the estimated tokens of all pairs of documents. Fast where documents are short."""
@@ -63,18 +69,18 @@ class TokenEstimate:
     def __call__(self, chars: int, query_chars: int | None = None, *, is_dense: bool = False) -> float:
         """Return the estimated tokens of all pairs of a document with `chars` characters.
 
-        `query_chars` is the length of its own query. None: it has the query of the request. The estimate is 0 for a
-        request that will be rejected, because the query or the instruction is too long.
+        `query_chars` is the length of its own query. None: it has the query of the request. A query counts at most the
+        tokens that the longest accepted one has.
         """
         rate = self.rates[is_dense]
         fixed = self._fixed if query_chars is None else self._fixed_for(rate * query_chars)
-        return self.plan.pair_tokens(rate * chars, fixed) if fixed else 0.0
+        return self.plan.pair_tokens(rate * chars, fixed)
 
     def longest_pair(self, documents: Iterable[Measured] = ()) -> float:
         """Return the maximum tokens of one pair: of the request's query, or of a document's own query."""
         own = max((self.rates[each.is_dense] * each.query_chars for each in documents if each.query_chars), default=0)
-        fixed = max(self._fixed, self._fixed_for(own) if own else 0.0)
-        return fixed + self.plan.short_tokens(fixed) if fixed else self.plan.pair.tokens
+        fixed = max(self._fixed, self._fixed_for(own))
+        return fixed + self.plan.short_tokens(fixed)
 
     def highlights(self, request: RerankRequest, documents: Sequence[SentDocument]) -> float:
         """Return the estimated tokens of the sentences to highlight: those of as many average documents as the request
@@ -87,12 +93,14 @@ class TokenEstimate:
     def _sentences(self, document: SentDocument) -> float:
         rate = self.rates[document.is_dense]
         fixed = self._fixed if document.query_chars is None else self._fixed_for(rate * document.query_chars)
-        return self.plan.sentence_tokens(rate * document.chars, fixed) if fixed else 0.0
+        return self.plan.sentence_tokens(rate * document.chars, fixed)
 
     def _fixed_for(self, query: float) -> float:
-        """Return the tokens of template and query; 0 if the query, which has `query` tokens, will be rejected."""
+        """Return the tokens of template and query, at least 1, for a query of about `query` tokens.
+
+        One that seems to be too long counts as the longest that is accepted: it is cut, or it is accepted only if it
+        has fewer tokens than estimated.
+        """
         limits = self.plan.pair
         longest = limits.longest_query(self.template)
-        if query > longest and not limits.cut_query and self.template + query > 2 * limits.tokens:
-            return 0.0
-        return min(self.template + max(1.0, min(query, longest)), limits.tokens - 1)
+        return max(1.0, min(self.template + max(1.0, min(query, longest)), limits.tokens - 1))

@@ -88,6 +88,21 @@ class PairTokenizer:
             query_tokens=rates[is_dense(query)] * len(query),
         )
 
+    def exact_query_estimate(self, query: str, plan: ReadingPlan, *, instruction: str = "") -> TokenEstimate:
+        """Return the estimate of the tokens of documents, with the exact tokens of query and instruction. Blocks.
+
+        Raises:
+            InvalidRequest: the query or the instruction is too long, or there is no slot for the instruction.
+        """
+        encoded = self.encode_query(query, instruction, plan.pair)
+        fixed = plan.pair.tokens - encoded.room
+        return TokenEstimate(
+            plan=plan,
+            rates=self._rates.now,
+            template=fixed - encoded.query_tokens,
+            query_tokens=encoded.query_tokens,
+        )
+
     def encode_query(self, query: str, instruction: str = "", limits: PairLimits | None = None) -> EncodedQuery:
         """Encode a query. An empty `instruction` stands for the model's own. None for `limits`: only the model's limit
         on the tokens of a pair applies.

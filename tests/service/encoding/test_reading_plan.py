@@ -100,6 +100,26 @@ def test_total_estimate_is_the_sum_of_the_single_ones(query: str, options: dict[
     assert estimate.total([]) == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"too_long": TooLong.REFUSE},
+        {"too_long": TooLong.WHOLE},
+        {"too_long": TooLong.CUT, "query_too_long": QueryTooLong.REFUSE},
+    ],
+    ids=str,
+)
+def test_query_of_blanks_does_not_hide_the_document(options: dict[str, Any]) -> None:
+    """Its length seems to be too much, and it has one token. With an estimate of 0, it would pass all limits."""
+    tokenizer, query = _tokenizer(512), "village" + 20_000 * " "
+    plan = reading_plan(RerankRequest(query=query, **options), _LIMITS, max_tokens=512, template=3)
+    estimate, of_short_query = (tokenizer.token_estimate(each, plan) for each in (query, "village"))
+    assert estimate(1_000) == of_short_query(1_000, len(query)) > 250
+    exact = tokenizer.exact_query_estimate(query, plan)
+    assert (estimate.query_fits, of_short_query.query_fits, exact.query_fits) == (False, True, True)
+    assert (exact.query_tokens, exact.template) == (1, tokenizer.template_tokens)
+
+
 @pytest.mark.parametrize("own", [1, 100, 3_000])
 def test_estimate_uses_the_own_query_of_a_pair(own: int) -> None:
     """The query of the request is another one, shorter or longer."""

@@ -118,7 +118,7 @@ def test_token_estimate_is_close_and_robust() -> None:
         estimate = pairs.token_estimate(query, plan_for(512, windows=False))
         assert estimate(len(text)) == pytest.approx(len(pair), rel=0.4)
         assert estimate(10**9) <= 512
-    assert pairs.token_estimate("word " * 20_000, plan_for(512))(100) == 0.0
+    assert 0 < pairs.token_estimate("word " * 20_000, plan_for(512, windows=False))(100) <= 512
 
 
 def test_file_that_is_not_a_tokenizer_is_rejected(small_model: Bundle) -> None:
