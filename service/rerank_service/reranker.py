@@ -83,7 +83,7 @@ class Reranker:
             tokens, speed = size.tokens + size.highlight_tokens, model.scheduler.tokens_per_second(size.pair_tokens)
             with (
                 caller.quota.charge(tokens) as charge,
-                self._admit(model, len(documents), tokens, deadline, speed, caller.weight) as ticket,
+                self._admit(model, request, len(documents), tokens, deadline, speed, caller) as ticket,
             ):
                 live = LiveRequest(
                     request=request,
@@ -133,7 +133,7 @@ class Reranker:
             speed = model.scheduler.tokens_per_second(estimate_by_length(request, plan, model).longest_pair())
             with (
                 caller.quota.charge_stream() as charge,
-                self._admit(model, 0, 0.0, due, speed, caller.weight) as ticket,
+                self._admit(model, request, 0, 0.0, due, speed, caller) as ticket,
             ):
                 live = LiveRequest(
                     request=request,
@@ -241,10 +241,17 @@ class Reranker:
         )
 
     def _admit(
-        self, model: ServedModel, documents: int, tokens: float, deadline: Deadline, speed: float, weight: float
+        self,
+        model: ServedModel,
+        request: RerankRequest,
+        documents: int,
+        tokens: float,
+        deadline: Deadline,
+        speed: float,
+        caller: Caller,
     ) -> AbstractContextManager[Ticket]:
-        admission = self._admissions.of(model.info.name)
-        return admission.admit(documents, tokens, deadline, speed, weight, model.scheduler.lanes_share)
+        admission, share = self._admissions.of(model.info.name), model.scheduler.lanes_share
+        return admission.admit(documents, tokens, deadline, speed, caller.weight, share, request.priority)
 
     def _model(self, request: RerankRequest, caller: Caller) -> RegisteredModel:
         """Return the model of a request, if its caller may use it."""

@@ -146,6 +146,7 @@ def test_the_scheduling_policy_is_pure(name: str) -> None:
         "numpy",
         "typing",
         "rerank_service.scheduling.batching",
+        "rerank_service.scheduling.fair_queue",
         "rerank_service.scheduling.memory_budget",
         "rerank_service.scheduling.urgency_line",
     )

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import pytest
@@ -29,6 +30,7 @@ from rerank_service.ranking.scoreboard import Scoreboard
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_threads import FairThreads
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.stoppable import CallStopped
 from support.limits import request_limits
@@ -317,6 +319,22 @@ async def test_overloaded_server_rejects_and_carries_the_retry_time(small_model:
         core.score.release()
         assert len(await large) == 3
         assert len(await core.rank("0", "1")) == 1
+
+
+async def test_admission_knows_the_priority(core: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a request and of a stream."""
+    priorities: list[int] = []
+    admit = core.admission.admit
+
+    def noted(*args: Any) -> AbstractContextManager[Ticket]:
+        priorities.append(args[-1])
+        return admit(*args)
+
+    monkeypatch.setattr(core.admission, "admit", noted)
+    request = RerankRequest(query="0", priority=-3)
+    await core.reranker.rerank(request, [Document("1")], reader=DocumentReader(), deadline=Deadline.after(60))
+    await core.rank_stream(request, _chunks(["1"], 1))
+    assert priorities == [-3, -3]
 
 
 async def test_draining_server_finishes_live_requests_and_rejects_new_ones(core: Running) -> None:

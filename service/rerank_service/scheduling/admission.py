@@ -22,6 +22,9 @@ SHARED_SHARE = 0.7
 """Share of the remaining time that a request may need beside other requests. It is lower than `ALONE_SHARE` because
 these forecasts are less certain. While pairs wait, accepting less wastes no capacity, but a request that misses its
 deadline wastes all that was computed for it."""
+URGENT_SHARE = 0.9
+"""Share of the remaining time that an accepted request may need beside more urgent ones. What it is more than
+`SHARED_SHARE` is kept for them: else accepted requests whose time is planned would let no urgent one in."""
 IDLE_FACTOR = 4.0
 """On an idle server, a request is rejected only if it needs more than this multiple of its remaining time. The
 forecast improves only with batches that run, so a wrong forecast must not reject every request."""
@@ -66,19 +69,22 @@ class Admission:
         tokens_per_second: float,
         weight: float,
         lanes_share: float = 1.0,
+        priority: int = 0,
     ) -> Iterator[Ticket]:
         """Accept a request and reserve its capacity until the block ends.
 
         - `tokens`: the estimated work in padded tokens.
         - `tokens_per_second`: the expected speed of all lanes.
         - `lanes_share`: the part of them that this model gets beside other models, from 0 to 1.
-        - `weight`: the request's share among the requests of this model.
+        - `weight`: the request's share among the requests of this model with the same priority.
+        - `priority`: the requests of this model with a lower number come first.
 
         The forecast time of a request must stay within a multiple of its remaining time:
 
         - On an idle server: `IDLE_FACTOR` (4). The capacity is not checked, so any size is accepted.
         - Beside other requests: `ALONE_SHARE` (0.9) for the request on its own, and `SHARED_SHARE` (0.7) for the
-          request and each request that it delays, when they share the lanes.
+          request and each request that it delays, when they share the lanes. `URGENT_SHARE` (0.9) for those that it
+          delays and that are less urgent.
 
         Raises:
             NotReady: the server is draining, or the model is unloading.
@@ -87,7 +93,7 @@ class Admission:
         """
         if self._closed_because:
             raise NotReady(self._closed_because)
-        ticket = Ticket(tokens, deadline, weight, tokens_per_second)
+        ticket = Ticket(tokens, deadline, weight, tokens_per_second, priority)
         idle = self._idle
         if not idle:
             self._check_capacity(documents, tokens)
@@ -129,7 +135,8 @@ class Admission:
                 f"the request needs {about(new.tokens / tokens_per_second)} and would miss its deadline "
                 "even on its own: set a longer timeout, or send fewer or shorter documents"
             )
-        late = deadline_overrun(live, new, own_speed, IDLE_FACTOR if idle else SHARED_SHARE)
+        shares = (IDLE_FACTOR, IDLE_FACTOR) if idle else (SHARED_SHARE, URGENT_SHARE)
+        late = deadline_overrun(live, new, own_speed, *shares)
         if late > 0:
             raise Overloaded(
                 f"this request or an accepted one would miss its deadline by {about(late)}: retry later",

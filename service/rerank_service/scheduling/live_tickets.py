@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.forecast import LiveWork, RemainingWork
 
-_TOKENS, _DUE, _WEIGHT, _SPEED, _IS_SIZED = range(5)
+_TOKENS, _DUE, _WEIGHT, _SPEED, _PRIORITY, _IS_SIZED = range(6)
 _ROWS = 64
 """Initial number of rows."""
 
 
 class Ticket:
-    """An accepted request: the work that remains, its deadline and its weight."""
+    """An accepted request: the work that remains, its deadline, its weight and its priority."""
 
-    def __init__(self, tokens: float, deadline: Deadline, weight: float, tokens_per_second: float) -> None:
+    def __init__(
+        self, tokens: float, deadline: Deadline, weight: float, tokens_per_second: float, priority: int = 0
+    ) -> None:
         """`tokens` is the estimated work in padded tokens, 0 if it is not known. `tokens_per_second` is the expected
         speed of all lanes."""
-        self.values = np.array([tokens, deadline.at, weight, tokens_per_second, tokens > 0])
-        """Tokens, deadline on the event loop's clock, weight, speed, and whether the work was known; while the request
-        is live, a row of `LiveTickets`."""
+        self.values = np.array([tokens, deadline.at, weight, tokens_per_second, priority, tokens > 0])
+        """Tokens, deadline on the event loop's clock, weight, speed, priority, and whether the work was known; while
+        the request is live, a row of `LiveTickets`."""
         self.forecast: float | None = None
         """Seconds from admission to the end, if no other request arrives. None: the size of the request is unknown."""
 
@@ -39,15 +41,15 @@ class Ticket:
 
     def remaining_work(self, now: float) -> RemainingWork:
         """Return the work that remains at `now`, in seconds on the event loop's clock."""
-        due, weight, is_sized = self.values[[_DUE, _WEIGHT, _IS_SIZED]].tolist()
-        return RemainingWork(self.remaining_tokens, due - now, weight, bool(is_sized))
+        due, weight, priority, is_sized = self.values[[_DUE, _WEIGHT, _PRIORITY, _IS_SIZED]].tolist()
+        return RemainingWork(self.remaining_tokens, due - now, weight, int(priority), bool(is_sized))
 
 
 class LiveTickets:
     """The tickets of live requests. Used on the event loop only."""
 
     def __init__(self) -> None:
-        self._rows = np.empty((_ROWS, 5))
+        self._rows = np.empty((_ROWS, 6))
         self._tickets: list[Ticket] = []
         """The ticket of each row."""
         self._places: dict[Ticket, int] = {}
@@ -102,4 +104,10 @@ class LiveTickets:
         """Return the work that remains at `now`, for the requests that have some. A stream without documents has
         none, and delays nobody."""
         live = self._live[self._live[:, _TOKENS] > 0]
-        return LiveWork(live[:, _TOKENS], live[:, _DUE] - now, live[:, _WEIGHT], live[:, _IS_SIZED] > 0)
+        return LiveWork(
+            tokens=live[:, _TOKENS],
+            seconds_left=live[:, _DUE] - now,
+            weight=live[:, _WEIGHT],
+            priority=live[:, _PRIORITY],
+            is_sized=live[:, _IS_SIZED] > 0,
+        )

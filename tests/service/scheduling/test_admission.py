@@ -12,7 +12,7 @@ from rerank_service.errors import DeadlineExceeded, NotReady, Overloaded
 from rerank_service.scheduling import forecast
 from rerank_service.scheduling.admission import IDLE_FACTOR, RETRY_AFTER, Admission
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.forecast import LiveWork, finish_times
+from rerank_service.scheduling.forecast import LiveWork
 
 SPEED = 1000.0
 
@@ -86,12 +86,13 @@ def test_late_request_is_rejected_and_carries_the_retry_time() -> None:
 def test_far_deadlines_need_no_forecast_of_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """All work ends before the first of them. With thousands of live requests, forecasts would take a millisecond."""
     forecasts: list[int] = []
+    ahead_and_behind = forecast._ahead_and_behind
 
-    def noted(live: LiveWork, tokens_per_second: float) -> NDArray[np.float64]:
+    def noted(live: LiveWork) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         forecasts.append(len(live.tokens))
-        return finish_times(live, tokens_per_second)
+        return ahead_and_behind(live)
 
-    monkeypatch.setattr(forecast, "finish_times", noted)
+    monkeypatch.setattr(forecast, "_ahead_and_behind", noted)
     admission = _admission()
     with ExitStack() as stack:
         for _ in range(3):
@@ -99,6 +100,32 @@ def test_far_deadlines_need_no_forecast_of_each_request(monkeypatch: pytest.Monk
         assert forecasts == []
         stack.enter_context(admission.admit(1, 500, Deadline(3), SPEED, 1.0))
         assert forecasts == [3]
+
+
+def test_urgent_request_does_not_wait_for_ordinary_ones() -> None:
+    """It is computed first, whatever waits. An ordinary one of that size would be late."""
+    admission = _admission(documents=1_000)
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(admission.admit(10, 20_000, Deadline(300), 4 * SPEED, 1.0))
+        with pytest.raises(Overloaded):
+            stack.enter_context(admission.admit(10, 2_000, Deadline(5), 4 * SPEED, 1.0))
+        ticket = stack.enter_context(admission.admit(10, 2_000, Deadline(5), 4 * SPEED, 1.0, priority=-1))
+        assert ticket.forecast == pytest.approx(8 / 7 * 0.5)
+
+
+def test_urgent_request_does_not_make_accepted_ones_late() -> None:
+    """They would wait for all its tokens. A less urgent one of that size does not delay them much, and neither does a
+    small urgent one, which may use the time that is kept for it."""
+    admission = _admission()
+    with ExitStack() as stack:
+        stack.enter_context(admission.admit(10, 3_000, Deadline(5), SPEED, 1.0))
+        with pytest.raises(Overloaded, match="an accepted one would miss its deadline"):
+            stack.enter_context(admission.admit(10, 20_000, Deadline(300), SPEED, 1.0, priority=-1))
+        stack.enter_context(admission.admit(10, 20_000, Deadline(300), SPEED, 1.0, priority=1))
+        stack.enter_context(admission.admit(1, 900, Deadline(5), SPEED, 1.0, priority=-1))
+        with pytest.raises(Overloaded):
+            stack.enter_context(admission.admit(1, 100, Deadline(5), SPEED, 1.0))
 
 
 def test_request_without_a_deadline_is_not_protected() -> None:

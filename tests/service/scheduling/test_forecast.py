@@ -63,34 +63,36 @@ def test_last_request_finishes_with_all_work(loads: list[RemainingWork]) -> None
 
 def test_small_request_beside_a_large_one_is_in_time() -> None:
     """Both meet their deadlines."""
-    assert deadline_overrun(LiveWork.of([RemainingWork(10_000, 60)]), RemainingWork(100, 1), SPEED, 1.0) == 0
+    assert deadline_overrun(LiveWork.of([RemainingWork(10_000, 60)]), RemainingWork(100, 1), SPEED, 1.0, 1.0) == 0
 
 
 def test_new_request_with_too_much_work_is_late() -> None:
     """It has 2 s of work and 1 s of time."""
-    assert deadline_overrun(LiveWork.of([]), RemainingWork(2000, 1), SPEED, 1.0) == pytest.approx(1.0)
+    assert deadline_overrun(LiveWork.of([]), RemainingWork(2000, 1), SPEED, 1.0, 1.0) == pytest.approx(1.0)
 
 
 def test_new_request_may_make_a_live_one_late() -> None:
     """The live request has 10 s of work and 10 s of time."""
     assert deadline_overrun(
-        LiveWork.of([RemainingWork(10_000, 10)]), RemainingWork(1000, math.inf), SPEED, 1.0
+        LiveWork.of([RemainingWork(10_000, 10)]), RemainingWork(1000, math.inf), SPEED, 1.0, 1.0
     ) == pytest.approx(1.0)
 
 
 def test_live_request_that_is_late_anyway_does_not_count() -> None:
     """It misses its deadline with the new request or without it."""
-    assert deadline_overrun(LiveWork.of([RemainingWork(10_000, 5)]), RemainingWork(1000, 60), SPEED, 1.0) == 0
+    assert deadline_overrun(LiveWork.of([RemainingWork(10_000, 5)]), RemainingWork(1000, 60), SPEED, 1.0, 1.0) == 0
 
 
 def test_only_a_share_of_the_remaining_time_is_planned() -> None:
     """A live request that would use more than the share is not delayed further."""
-    assert deadline_overrun(LiveWork.of([]), RemainingWork(2000, 3), SPEED, 0.5) == pytest.approx(0.5)
+    assert deadline_overrun(LiveWork.of([]), RemainingWork(2000, 3), SPEED, 0.5, 0.5) == pytest.approx(0.5)
     close = RemainingWork(9_000, 10)
-    assert deadline_overrun(LiveWork.of([close]), RemainingWork(500, math.inf), SPEED, 0.5) == pytest.approx(9.5 - 5)
+    assert deadline_overrun(LiveWork.of([close]), RemainingWork(500, math.inf), SPEED, 0.5, 0.5) == pytest.approx(
+        9.5 - 5
+    )
     assert (
         deadline_overrun(
-            LiveWork.of([RemainingWork(100, 0.15), close]), RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0
+            LiveWork.of([RemainingWork(100, 0.15), close]), RemainingWork(500, math.inf, weight=0.01), SPEED, 1.0, 1.0
         )
         == 0
     )
@@ -101,7 +103,24 @@ def test_request_of_unknown_size_counts_only_while_it_is_in_time() -> None:
     new = RemainingWork(10, math.inf)
     for tokens, is_sized, late in ((8_000, True, 1.01), (8_000, False, 0.0), (7_000, True, 0.01), (7_000, False, 0.01)):
         live = LiveWork.of([RemainingWork(tokens, 10, is_sized=is_sized)])
-        assert deadline_overrun(live, new, SPEED, 0.7) == pytest.approx(late)
+        assert deadline_overrun(live, new, SPEED, 0.7, 0.7) == pytest.approx(late)
+
+
+def test_more_urgent_requests_come_first() -> None:
+    """Meanwhile, the less urgent ones get every eighth token: 1,000 of the first 8,000."""
+    live = LiveWork.of([RemainingWork(3000, 0, priority=1), RemainingWork(7000, 0), RemainingWork(3000, 0, priority=1)])
+    assert finish_times(live, SPEED) == pytest.approx([13.0, 8.0, 13.0])
+    for priority, seconds in ((-1, 8 / 7), (0, 16 / 7), (1, 10.0), (2, 14.0)):
+        new = RemainingWork(1000, 0, priority=priority)
+        assert finish_time(live, new, SPEED) == pytest.approx(seconds)
+
+
+def test_more_urgent_request_may_use_more_of_the_time_of_others() -> None:
+    """Up to 0.9. An equally urgent one would leave them 0.7, and a less urgent one is not delayed by all its tokens."""
+    live = LiveWork.of([RemainingWork(7_000, 10)])
+    for priority, tokens, late in ((-1, 2_000, 0.0), (-1, 2_500, 0.5), (0, 500, 0.5), (1, 500, 0.5), (1, 90_000, 1.0)):
+        new = RemainingWork(tokens, math.inf, priority=priority)
+        assert deadline_overrun(live, new, SPEED, 0.7, 0.9) == pytest.approx(late)
 
 
 WEIGHTED = st.builds(
@@ -109,6 +128,7 @@ WEIGHTED = st.builds(
     tokens=st.integers(0, 5000).map(float),
     seconds_left=st.floats(0, 20) | st.just(math.inf),
     weight=st.sampled_from([0.1, 0.5, 1.0, 3.0]),
+    priority=st.sampled_from([-1, 0, 2]),
     is_sized=st.booleans(),
 )
 
@@ -117,10 +137,10 @@ WEIGHTED = st.builds(
     live=st.lists(WEIGHTED, max_size=12),
     new=WEIGHTED,
     speed=st.sampled_from([SPEED, 30 * SPEED]),
-    factor=st.sampled_from([0.7, 4.0]),
+    factors=st.sampled_from([(0.7, 0.9), (4.0, 4.0)]),
 )
 def test_forecast_is_that_of_the_simple_rule(
-    live: list[RemainingWork], new: RemainingWork, speed: float, factor: float
+    live: list[RemainingWork], new: RemainingWork, speed: float, factors: tuple[float, float]
 ) -> None:
     """The arrays give what a loop over all requests gives, apart from rounding. At the higher speed, most work ends
     before the first deadline, so that one comparison is enough."""
@@ -128,8 +148,8 @@ def test_forecast_is_that_of_the_simple_rule(
     assert finish_times(arrays, speed).tolist() == pytest.approx(simple_finish_times(live, speed))
     assert finish_time(arrays, new, speed) == pytest.approx(simple_finish_times([*live, new], speed)[-1])
     times = zip(simple_finish_times(live, speed), live, strict=True)
-    limits = [(time, share * request.seconds_left) for time, request in times for share in (1.0, factor)]
+    limits = [(time, share * request.seconds_left) for time, request in times for share in (1.0, *factors)]
     if all(abs(time - limit) > 1e-9 for time, limit in limits):  # else rounding decides who is late
-        expected = simple_deadline_overrun(live, new, speed, factor)
-        assert deadline_overrun(arrays, new, speed, factor) == pytest.approx(expected, abs=1e-9)
-    assert overrun_alone(new, speed, factor) == deadline_overrun(LiveWork.of([]), new, speed, factor)
+        expected = simple_deadline_overrun(live, new, speed, *factors)
+        assert deadline_overrun(arrays, new, speed, *factors) == pytest.approx(expected, abs=1e-9)
+    assert overrun_alone(new, speed, factors[0]) == deadline_overrun(LiveWork.of([]), new, speed, *factors)
