@@ -121,6 +121,8 @@ class SimulatedMachine:
         padded = [model.limits.padded(size) for size in sizes]
         row = sum(padded) // len(padded)
         rows = max(1, model.limits.max_tokens // row)
+        if self.shares.has_others(model.share):
+            rows = min(rows, model.cost.rows_within(self._batch_seconds, row))
         speed = model.lanes * rows * row / model.cost.seconds(rows, row)
         fraction = self.shares.fraction(model.share, self.now)
         deadline, capacity = Deadline(self.now + _DEADLINE), ExitStack()

@@ -46,9 +46,10 @@ class CostModel:
         return float(max(features @ self._weights, minimum))
 
     def rows_within(self, seconds: float, length: int) -> int:
-        """Return the maximum number of rows of this length in a batch of that many seconds; at least 1."""
+        """Return the maximum number of rows of this length in a batch of that many seconds, or of twice the start of a
+        batch if that is longer; at least 1. With shorter batches, lanes would spend most of their time on starts."""
         start = max(0.0, float(self._weights[0]))
-        return max(1, int((seconds - start) / max(self.seconds(1, length) - start, _MIN_SECONDS)))
+        return max(1, int(max(seconds - start, start) / max(self.seconds(1, length) - start, _MIN_SECONDS)))
 
 
 def _features(rows: int, length: int) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ BURST_SECONDS = 0.5
 within it takes about as long beside busy models as alone."""
 CONTENDED_BATCH_SECONDS = 0.03
 """Maximum duration of a batch while other models share the lanes, by the cost model. A request of another model waits
-for at most one such batch. A single pair may take longer."""
+for at most one such batch. A single pair may take longer, and so may a batch whose start takes more than half of it."""
 USE_SECONDS = 5.0
 """Time constant of the average that says how much of a pool a share uses."""
 _ROUNDING = 1e-9

@@ -6,7 +6,7 @@ at once.
 
 Rule 1: `fair_queue.py` chooses the next batch, `shared_pairs.py` skips pairs that another request scores,
 `batch_run.py` runs the batch, and `lane_pool.py` decides which model is next. This file connects them to the requests.
-Rule 2: `_queue`, `_running`, `_shared`, `_cost` and `_closed` are used under the lock `_lock`, with two exceptions:
+Rule 2: `_queue`, `_running`, `_shared`, `_speed` and `_closed` are used under the lock `_lock`, with two exceptions:
 `waiting` and `has_work` read single values, and `cached_logits` uses the score cache, which has a lock of its own. All
 other state, and every Submission, is used on the event loop only.
 """
@@ -38,7 +38,7 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.delivery import MAX_DELIVERIES, parts_of_batch, parts_of_known
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.lane_pool import LanePool, Membership, Share
-from rerank_service.scheduling.lane_shares import CONTENDED_BATCH_SECONDS
+from rerank_service.scheduling.lane_speed import LaneSpeed
 from rerank_service.scheduling.running_batches import RunningBatches
 from rerank_service.scheduling.score_cache import ScoreCache
 from rerank_service.scheduling.shared_pairs import SharedPairs
@@ -71,7 +71,7 @@ class Scheduler:
         self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
         self.lanes = lanes
         """Number of batches that run at once."""
-        self._cost = cost
+        self._speed = LaneSpeed(cost, limits, lanes=lanes)
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
         self._lock = threading.RLock()
         self._closed = False
@@ -152,10 +152,12 @@ class Scheduler:
 
     def tokens_per_second(self, length: float) -> float:
         """Return the speed of all lanes in padded tokens per second, for pairs of `length` tokens and one model."""
-        row = self.limits.padded(max(1, round(length)))
         with self._lock:
-            rows = max(1, min(self.limits.max_pairs, self._queue.budget.tokens // row))
-            return self.lanes * rows * row / self._cost.seconds(rows, row)
+            return self._speed.tokens_per_second(length, self._queue.budget.tokens, contended=self._is_contended)
+
+    @property
+    def _is_contended(self) -> bool:
+        return self._membership is not None and self._membership.share.is_contended
 
     @property
     def lanes_share(self) -> float:
@@ -206,11 +208,10 @@ class Scheduler:
     def run_batch(self, lane: int) -> bool:
         """Run the next batch, and deliver its logits. Called by a lane; blocks. Return False if no pair runs."""
         token = CancelToken()
-        contended = self._membership is not None and self._membership.share.is_contended
         with self._lock:
             if not self.has_work:
                 return False
-            entries, cached = self._take(token, contended=contended)
+            entries, cached = self._take(token)
         self._deliver_known(cached)
         if not entries:
             return False
@@ -222,18 +223,17 @@ class Scheduler:
             self._running.end(token)
         return True
 
-    def _take(self, token: CancelToken, *, contended: bool) -> tuple[list[WaitingPair], list[ScoredPair]]:
-        """Take the next batch from the queue. Called under the lock. A batch is short if lanes are contended.
+    def _take(self, token: CancelToken) -> tuple[list[WaitingPair], list[ScoredPair]]:
+        """Take the next batch from the queue. Called under the lock.
 
         Returns the pairs that must run, perhaps none, and the pairs whose logits are cached.
         """
-        max_rows = partial(self._cost.rows_within, CONTENDED_BATCH_SECONDS) if contended else None
+        max_rows = partial(self._speed.max_rows, contended=self._is_contended)
         self._running.start(token)
-        entries, cached = (
-            self._shared.take(self._queue, token, max_rows)
-            if self._shared
-            else (self._queue.take(max_rows=max_rows), [])
-        )
+        if self._shared:
+            entries, cached = self._shared.take(self._queue, token, max_rows)
+        else:
+            entries, cached = self._queue.take(max_rows=max_rows), []
         if entries:
             self._running.need(token, {entry.owner for entry in entries})
         else:
@@ -260,7 +260,7 @@ class Scheduler:
         padded_tokens = batch.rows * batch.length
         self.work.count_batch(batch.rows, real_tokens=batch.real_tokens, padded_tokens=padded_tokens)
         with self._lock:
-            self._cost.observe(batch.rows, batch.length, batch.ended - batch.started)
+            self._speed.cost.observe(batch.rows, batch.length, batch.ended - batch.started)
             self._queue.budget.grow(padded_tokens)
 
     def _shrink(self, exceeded: MemoryExceeded) -> None:

@@ -56,6 +56,14 @@ def test_estimate_is_never_zero() -> None:
     assert all(model.seconds(rows, length) > 0 for rows in (1, 64) for length in (8, 512))
 
 
+@pytest.mark.parametrize(
+    ("start", "rows"), [(0.0, 30), (0.01, 20), (0.015, 15), (0.02, 20), (0.03, 30), (0.3, 300)], ids=str
+)
+def test_rows_within_a_time_are_worth_their_start(start: float, rows: int) -> None:
+    """A row takes 1 ms, and a batch may take 30 ms, or twice its start."""
+    assert CostModel((start, 0.1, 0.0)).rows_within(0.0301, 10) == pytest.approx(rows, abs=1)
+
+
 @pytest.mark.parametrize("batches", [0, 100])
 @pytest.mark.parametrize("stall", [1.0, 100.0, 86_400.0])
 def test_one_batch_during_which_the_process_stood_still_changes_little(stall: float, batches: int) -> None:

@@ -325,6 +325,20 @@ async def test_batches_are_short_while_other_models_are_loaded() -> None:
             assert await rank(a, [50]) == [50]  # a single pair runs, however long it takes
 
 
+@pytest.mark.parametrize("start", [0.01, 0.03, 0.1])
+async def test_speed_is_that_of_the_batches_that_run(start: float) -> None:
+    """Short batches are slower, since each has a start. Admission must not count with full ones."""
+    pool, score, cost = LanePool(), HeldScore(lengths), _FixedCost((start, 0.5, 0.0))  # a row of 40 tokens takes 20 ms
+    a, b = scheduler(score, cost=cost, lanes=2, max_pairs=100), scheduler()
+    share = pool.share("a")
+    async with running((a, share), (b, pool.share("b"))):
+        while not share.is_contended:
+            await asyncio.sleep(0)
+        await rank(a, [40] * 50)
+        rows = max(map(len, score.batches))
+        assert a.tokens_per_second(40) == pytest.approx(2 * rows * 40 / cost.seconds(rows, 40))
+
+
 class _FixedCost(CostModel):
     def observe(self, rows: int, length: int, seconds: float) -> None:
         """Keep the weights."""
