@@ -60,6 +60,8 @@ class FakeStore:
         self._base = base
         self.versions: dict[str, int] = {}
         """The version in a folder, by the name of the folder. A folder without one has version 1."""
+        self.manifest_names: dict[str, str] = {}
+        """The name in the manifest of a folder, by the name of the folder; otherwise that of the small model."""
         self.broken: set[str] = set()
         """Names of folders whose loads fail."""
         self.bytes: dict[str, int] = {}
@@ -107,8 +109,9 @@ class FakeStore:
     def select(self, options: ModelOptions) -> "FakeSelected":
         """Return the version in a folder."""
         name = options.folder.name
-        manifest = self._base.bundle.manifest.model_copy(update={"max_tokens": 32 + self.versions.get(name, 1)})
-        return FakeSelected(self, Bundle(options.folder, manifest), options.names)
+        base = self._base.bundle.manifest
+        fields = {"name": self.manifest_names.get(name, base.name), "max_tokens": 32 + self.versions.get(name, 1)}
+        return FakeSelected(self, Bundle(options.folder, base.model_copy(update=fields)), options.names)
 
     def load(self, bundle: Bundle, names: Names) -> ServedModel:
         """Return a loaded version. Blocks while the test holds loads."""
@@ -119,7 +122,8 @@ class FakeStore:
             raise BundleInvalid(f"{name} is broken")
         score = self.scores[name] = HeldScore(_Constant(self, version, self.bytes.get(name, 100 * MB)))
         self.loaded_scores.add(score)
-        info = replace(self._base.info, name=names.name or "", aliases=names.aliases, digest=bundle.digest)
+        called = names.name or bundle.manifest.name
+        info = replace(self._base.info, name=called, aliases=names.aliases, digest=bundle.digest)
         scheduler = Scheduler(score, batch_limits(), pad_id=0, lanes=4, cost=CostModel(), scores=None)
         return replace(self._base, info=info, bundle=bundle, scheduler=scheduler)
 

@@ -120,7 +120,7 @@ class CatalogWatch:
             raise
 
     async def _apply(self, before: Seen, seen: Seen) -> None:
-        if self._problem or seen.catalog != before.catalog:
+        if self._path is not None and (self._problem or seen.catalog != before.catalog):
             await self._change_catalog()
         for managed in self._manager.models:
             folder = managed.wanted.folder
@@ -128,6 +128,7 @@ class CatalogWatch:
             changed = known is not None and seen.models.get(folder, known) != known
             if (changed or managed.waiting) and not await self._manager.refresh(managed.name):
                 self._failed.add(managed.name)
+        self._problem = ""
 
     async def _change_catalog(self) -> None:
         entries, seen = await run_in_background(partial(read_and_look, self._read, self._path))
@@ -137,7 +138,6 @@ class CatalogWatch:
         )  # they may change while they are loading
         failed = await self._manager.change_catalog(self._entries, entries)
         self._failed.update(failed)
-        self._problem = ""
         _log.info("models reloaded", **_difference(self._entries, entries), failed=failed)
         self._entries = entries
 

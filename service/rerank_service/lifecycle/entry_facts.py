@@ -20,15 +20,6 @@ async def described(entry: ModelEntry) -> ModelInfo:
     return await run_in_background(lambda: unloaded_info(entry))
 
 
-async def by_name(entries: Sequence[ModelEntry]) -> dict[str, ModelEntry]:
-    """Return entries by the names of their models. The folder of an entry is read only if the entry has no name.
-
-    Raises:
-        BundleInvalid: as in `described`.
-    """
-    return await run_in_background(lambda: {entry.name or unloaded_info(entry).name: entry for entry in entries})
-
-
 async def all_described(entries: Sequence[ModelEntry]) -> dict[str, Described]:
     """Return entries with the facts about their models, by the names of the models.
 

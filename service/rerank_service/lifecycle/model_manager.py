@@ -15,7 +15,7 @@ import structlog
 from rerank_service.error_text import excerpt
 from rerank_service.errors import NotReady, OperatorError
 from rerank_service.lifecycle.background import run_in_background
-from rerank_service.lifecycle.entry_facts import all_described, by_name, described
+from rerank_service.lifecycle.entry_facts import all_described, described
 from rerank_service.lifecycle.leaving_models import LeavingModels
 from rerank_service.lifecycle.managed_model import ADDED_BY_OPERATOR, ManagedModel
 from rerank_service.lifecycle.managed_models import ManagedModels
@@ -70,11 +70,15 @@ class ModelManager:
     async def start(self, entries: Sequence[ModelEntry]) -> None:
         """Register the models of a catalog, and load those that are loaded at the start, one after the other.
 
+        An entry without a name gets the one in its manifest. The model keeps it, also when a later version of its
+        folder has another one.
+
         Raises:
             BundleInvalid: a model cannot be served.
             MemoryTooSmall: a model does not fit into the memory limit beside the ones before it.
         """
-        self._models.register([self._managed(entry, await described(entry)) for entry in entries])
+        infos = [(entry, await described(entry)) for entry in entries]
+        self._models.register([self._managed(replace(entry, name=info.name), info) for entry, info in infos])
         for managed in self.models:
             if not managed.on_demand and (error := await error_of(self._load(managed))) is not None:
                 raise _with_place(error, managed.entry) if len(entries) > 1 else error
@@ -148,10 +152,9 @@ class ModelManager:
         All names change at once. A name that passes to a model that is not loaded yet stays with the model that served
         it until then, even if the new catalog does not have that model.
 
-        Raises:
-            BundleInvalid: an entry has no name, and its folder has none. Nothing has changed.
+        All entries have names, as those of `read_catalog`.
         """
-        old = await by_name(before)
+        old = {entry.name: entry for entry in before}
         facts = await all_described(after)
         new = {name: entry for name, (entry, _) in facts.items()}
         # no await until all names are registered

@@ -25,6 +25,15 @@ async def _watched(
 ) -> AsyncIterator[tuple[ManagedServer, CatalogWatch]]:
     """Serve the models of a models file or folder, and watch it during the block."""
     read = read or partial(read_catalog, path)
+    async with _watched_entries(store, path, read) as watched:
+        yield watched
+
+
+@asynccontextmanager
+async def _watched_entries(
+    store: FakeStore, path: Path | None, read: Callable[[], tuple[ModelEntry, ...]]
+) -> AsyncIterator[tuple[ManagedServer, CatalogWatch]]:
+    """Serve models, and watch their folders and the catalog `path` during the block."""
     entries, seen = read_and_look(read, path)
     async with managed(store, *entries) as server:
         yield server, CatalogWatch(server.manager, read, entries, path, seen)
@@ -302,3 +311,53 @@ async def test_a_model_that_is_being_unloaded_stops_no_watch(store: FakeStore, t
         await _settle(watch)
         assert await server.rank("a") == 3
         assert store.loads == ["one", "two", "two", "three"]
+
+
+def _single(folder: Path) -> tuple[ModelEntry, ...]:
+    """Return the entry of `--model`: it has no name."""
+    return (ModelEntry(folder=folder, place="--model"),)
+
+
+async def test_a_model_without_a_catalog_keeps_its_name(store: FakeStore, tmp_path: Path) -> None:
+    """`--model` and `--watch`: its folder is gone for some looks, and then has a bundle with another name."""
+    folder = write_small_model(tmp_path / "one").folder
+    async with _watched_entries(store, None, partial(_single, folder)) as (server, watch):
+        store.versions["one"], store.broken = 2, {"one"}
+        folder.rename(tmp_path / "old")
+        await _settle(watch)
+        await watch.look()
+        assert (server.states(), watch.up_to_date) == ({"small": "ready"}, False)
+        store.broken.clear()
+        new = write_small_model(tmp_path / "new")
+        write_manifest(new.folder, new.manifest.model_copy(update={"name": "bge"}))
+        new.folder.rename(folder)
+        await _settle(watch)
+        await _settle(watch)
+        assert (server.states(), watch.up_to_date) == ({"small": "ready"}, True)
+        assert await server.rank("small") == 2
+
+
+async def test_an_error_of_a_watch_without_a_catalog(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look loads the new files. There is no catalog to read again."""
+    folder = write_small_model(tmp_path / "one").folder
+    reads: list[Path] = []
+
+    def read() -> tuple[ModelEntry, ...]:
+        reads.append(folder)
+        return _single(folder)
+
+    async def fail(name: str) -> bool:
+        raise OSError(name)
+
+    async with _watched_entries(store, None, read) as (server, watch):
+        store.versions["one"] = 2
+        os.utime(folder / "model.onnx", ns=(1, 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(server.manager, "refresh", fail)
+            await _settle(watch)
+        assert not watch.up_to_date
+        await watch.look()
+        assert (await server.rank(), watch.up_to_date) == (2, True)
+    assert len(reads) == 1
