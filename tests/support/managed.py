@@ -5,7 +5,7 @@ A load takes the tokenizer of the small model, and a score function that returns
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -203,17 +203,19 @@ class ManagedServer:
 
 
 @asynccontextmanager
-async def managed(store: FakeStore, *entries: ModelEntry) -> AsyncIterator[ManagedServer]:
+async def managed(
+    store: FakeStore, *entries: ModelEntry, hosted_patterns: Collection[str] = ()
+) -> AsyncIterator[ManagedServer]:
     """Start a catalog, and manage its models during the block."""
-    async with unstarted(store) as server:
+    async with unstarted(store, hosted_patterns) as server:
         await server.manager.start(entries)
         yield server
 
 
 @asynccontextmanager
-async def unstarted(store: FakeStore) -> AsyncIterator[ManagedServer]:
+async def unstarted(store: FakeStore, hosted_patterns: Collection[str] = ()) -> AsyncIterator[ManagedServer]:
     """Manage models during the block. There are none before `ModelManager.start`."""
-    registry = Registry()
+    registry = Registry(hosted_patterns=hosted_patterns)
     limits = LiveLimits(1000, 1e9)
     admissions = Admissions(limits, asyncio.get_running_loop().time)
     capacity = ModelCapacity(LanePools(), admissions, limits)

@@ -40,7 +40,8 @@ class ManagedModels(Mapping[str, ManagedModel]):
     def register(self, models: Sequence[ManagedModel]) -> None:
         """Have exactly these models from now on, in this order."""
         self._by_name = {managed.name: managed for managed in models}
-        self._registry.register([managed.registered for managed in models])
+        added = sum(not managed.in_catalog for managed in models)
+        self._registry.register([managed.registered for managed in models], added=added)
 
     def remove(self, managed: ManagedModel) -> None:
         """Have a model no more."""

@@ -33,14 +33,16 @@ class Registry:
         Args:
             any_model: every name that no model has.
             default_names: these names.
-            hosted_patterns: names that match these patterns, if the server has only one model. With several models, a
-                wrong name could be meant for any of them.
+            hosted_patterns: names that match these patterns, if the server has only one model, beside those that an
+                operator added. With several models, a wrong name could be meant for any of them.
         """
         self._any_model = any_model
         self._default_names = frozenset((*DEFAULT_NAMES, *default_names))
         self._hosted_patterns = HostedPatterns(hosted_patterns)
         self._logged: set[str] = set()
         self._registered: list[RegisteredModel] = []
+        self._added = 0
+        """Number of these models that an operator added."""
         self._by_name: dict[str, RegisteredModel] = {}
         self._default: RegisteredModel | None = None
         self._listeners: list[Callable[[], None]] = []
@@ -79,13 +81,14 @@ class Registry:
         """Call `listener` whenever a model is added or removed, or changes its names or its state."""
         self._listeners.append(listener)
 
-    def register(self, models: Sequence[RegisteredModel]) -> None:
+    def register(self, models: Sequence[RegisteredModel], *, added: int = 0) -> None:
         """Know exactly these models from now on, in this order. Of two models with a name, the first one has it.
+        `added` is the number of them that an operator added.
 
         A model that accepts requests for a name, or as the default, does so until its successor accepts them. So no
         request is lost while the successor is loading.
         """
-        self._registered = list(models)
+        self._registered, self._added = list(models), added
         for model in models:
             model.on_change = self.changed
         self.changed()
@@ -140,7 +143,7 @@ class Registry:
             return self._by_name[name]
         if self._any_model or name in self._default_names:
             return default
-        if len(self._registered) == 1 and self._hosted_patterns.accepts(name, self._by_name):
+        if len(self._registered) - self._added == 1 and self._hosted_patterns.accepts(name, self._by_name):
             self._log_hosted(name, default)
             return default
         if not self.accepts_requests:
