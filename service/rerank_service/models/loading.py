@@ -1,11 +1,12 @@
 """Load a model on the engine that the settings request, an earlier tuning chose, or the safe default."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
+from rerank_service.error_text import one_line
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import build_model
 from rerank_service.models.bundle import Bundle, open_bundle
@@ -14,7 +15,7 @@ from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.start_memory import check_memory, may_exceed
 from rerank_service.models.tuning.memory_estimate import MemoryNeed, memory_need
-from rerank_service.models.tuning.startup import Selection, runnable_request, select
+from rerank_service.models.tuning.startup import Selection, runnable_request, select, untuned
 from rerank_service.models.variants.cache import Cache
 from rerank_service.models.variants.derive import graph_for
 from rerank_service.scheduling.cost_model import CostModel
@@ -57,10 +58,39 @@ class SelectedModel:
     def load(self) -> ServedModel:
         """Load the model and warm it up. Blocks.
 
+        If it cannot be served on the engine of a tuning, log a warning and load it as without the tuning.
+
         Raises:
             BundleInvalid: the model cannot be served on this engine.
+            MemoryTooSmall: it cannot be served on the engine of a tuning, and does not fit into the memory limit on the
+                other one.
         """
-        return load_on(self.bundle, self.options, self.selection, self.cache)
+        try:
+            return load_on(self.bundle, self.options, self.selection, self.cache)
+        except BundleInvalid as error:
+            other = self._without_tuning(one_line(error))
+            if other is None:
+                raise
+            self.bundle.check_unchanged()
+        _log.warning(
+            "tuned engine not used",
+            engine=str(self.selection.engine),
+            why=other.selection.explanation,
+            used=str(other.selection.engine),
+            next="run `rerank tune` with these settings",
+        )
+        other.check_memory(memory_limits())
+        return other.load()
+
+    def _without_tuning(self, problem: str) -> "SelectedModel | None":
+        """Return the choice without the tuning, whose engine has this problem; None if there is no other engine."""
+        if self.selection.tuned is None:
+            return None
+        choice = untuned(self.bundle, runnable_request(self.bundle, self.options.requested))
+        if choice.engine == self.selection.engine:
+            return None
+        reason = f"{self.selection.engine}, which a tuning chose, does not load"
+        return replace(self, selection=replace(choice, explanation=f"{reason}: {problem}", reason=reason))
 
 
 def select_model(options: ModelOptions) -> SelectedModel:

@@ -24,9 +24,12 @@ from rerank_service.scheduling.batching import Batch
 _PAIR = Batch(*(np.ones((1, MIN_TOKENS), np.int64) for _ in range(3)))
 """A pair that shows whether a graph runs. Its tokens do not matter."""
 
+EngineCheck = Callable[[Engine, Score], object]
+"""Raises BundleInvalid if the score function of an engine returns wrong logits, so that a start would refuse it."""
+
 
 class EngineNotLoaded(Exception):
-    """An engine cannot be measured: it does not load, or fails on a batch."""
+    """An engine cannot be measured: it does not load, scores wrongly, or fails on a batch."""
 
     def __init__(self, skipped: SkippedEngine) -> None:
         super().__init__(skipped.reason)
@@ -71,18 +74,21 @@ def checked(engine: Engine, score: Score) -> Score:
 class EngineLoader:
     """Loads a bundle on one engine after the other. It releases an engine before it loads the next one."""
 
-    def __init__(self, bundle: Bundle, cache: Cache, *, lanes: int, memory_check: MemoryCheck) -> None:
+    def __init__(
+        self, bundle: Bundle, cache: Cache, *, lanes: int, memory_check: MemoryCheck, check: EngineCheck
+    ) -> None:
         self._bundle = bundle
         self._cache = cache
         self._lanes = lanes
         self._memory_check = memory_check
+        self._check = check
         self._loaded: tuple[Engine, CrossEncoder] | None = None
 
     def score_of(self, engine: Engine) -> Score:
         """Return the score function of an engine; load the engine unless it is the loaded one.
 
         Raises:
-            EngineNotLoaded: there is not enough memory, or the engine does not load.
+            EngineNotLoaded: there is not enough memory, the engine does not load, or it scores wrongly.
         """
         if self._loaded is None or self._loaded[0] != engine:
             self.release()
@@ -92,15 +98,16 @@ class EngineLoader:
         return self._loaded[1].score
 
     def load(self, engine: Engine) -> CrossEncoder:
-        """Load an engine without the memory check, and score a pair with it.
+        """Load an engine without the memory check, score a pair with it, and check its logits.
 
         Raises:
-            EngineNotLoaded: the engine does not load, or does not run.
+            EngineNotLoaded: the engine does not load, does not run, or scores wrongly.
         """
         try:
             graph = graph_for(self._bundle, engine, self._cache)
             encoder = CrossEncoder(graph, engine, lanes=self._lanes, output=self._bundle.manifest.output_form)
             encoder.score(_PAIR)
+            self._check(engine, encoder.score)
         except Exception as error:  # whatever the error is, the other engines are measured
             raise EngineNotLoaded(SkippedEngine(engine, str(error), transient=_is_transient(error))) from error
         return encoder

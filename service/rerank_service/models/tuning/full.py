@@ -59,7 +59,7 @@ def tune_full(
     base = reference_engine(available.engines)
     forecast = Forecast(report_progress, _planned_passes(model, base, len(available.engines)))
     forecast.stage(_SPEEDS, "loading the engines")
-    loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check)
+    loader = EngineLoader(model.bundle, model.cache, lanes=model.lanes, memory_check=memory_check, check=model.check)
     engines, failed = _load_base(model, available.engines, loader)
     try:
         outcome = _choose(model, engines, forecast)

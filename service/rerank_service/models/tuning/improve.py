@@ -11,6 +11,7 @@ from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_lef
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
+from rerank_service.models.golden_check import GoldenCheck
 from rerank_service.models.loading import load_on
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ModelInfo, ServedModel
@@ -18,7 +19,7 @@ from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.background import DOCUMENT_TOKENS, QUERIES, TuningCancelled, TuningTime, tune_short
 from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded, EngineSet
-from rerank_service.models.tuning.memory_estimate import MemoryLeft, memory_check
+from rerank_service.models.tuning.memory_estimate import MemoryCheck, MemoryLeft, memory_check
 from rerank_service.models.tuning.record import TuningRecord, reference_engine
 from rerank_service.models.tuning.startup import EngineRequest, Selection, runnable_request, tuning_key, tuning_of_key
 from rerank_service.models.tuning.throughput import Score
@@ -98,7 +99,7 @@ def load_faster(
         return None if runs or check(earlier.engine) else _improvement(options, running, earlier, cache)
     time = TuningTime.start(options.tune_seconds, halt)
     available = available_engines(requested.provider, requested.precision)
-    loaders = [EngineLoader(bundle, cache, lanes=1, memory_check=check) for _ in range(2)]
+    loaders = [_loader(options, running, cache, check) for _ in range(2)]
     try:
         outcome = _tune(options, running, _engine_set(options, running, available, loaders), time)
     except TuningCancelled:
@@ -160,6 +161,15 @@ def _record(outcome: TuningOutcome, available: AvailableEngines) -> TuningRecord
         skipped=reasons((*available.skipped, *outcome.skipped)),
         provisional=not outcome.final,
     )
+
+
+def _loader(options: ModelOptions, running: ServedModel, cache: Cache, check: MemoryCheck) -> EngineLoader:
+    golden = GoldenCheck.read(running.bundle, running.tokenizer)
+
+    def check_golden(engine: Engine, score: Score) -> None:
+        golden.difference(engine, score, options.batch_limits(running.bundle, engine))
+
+    return EngineLoader(running.bundle, cache, lanes=1, memory_check=check, check=check_golden)
 
 
 def _engine_set(

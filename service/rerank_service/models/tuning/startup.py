@@ -76,8 +76,15 @@ def select(bundle: Bundle, requested: EngineRequest, cache: Cache) -> Selection:
         BundleInvalid: the requested engine does not work on this machine.
     """
     tuned = cached_tuning(bundle, requested, cache)
-    if tuned is not None:
-        return Selection.of(tuned)
+    return untuned(bundle, requested) if tuned is None else Selection.of(tuned)
+
+
+def untuned(bundle: Bundle, requested: EngineRequest) -> Selection:
+    """Return the engine to start with if there is no tuning.
+
+    Raises:
+        BundleInvalid: the requested engine does not work on this machine.
+    """
     if requested == EngineRequest():  # does not check every provider, which takes a while
         return Selection(_safe_default(), _UNTUNED, _UNTUNED)
     available = available_engines(requested.provider, requested.precision)

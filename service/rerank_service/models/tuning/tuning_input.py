@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from rerank_service.encoding.tokenizer import PairTokenizer
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import Bundle
+from rerank_service.models.golden_check import GoldenCheck
 from rerank_service.models.tuning import parity_set
 from rerank_service.models.tuning.engine_choice import LimitsOn
 from rerank_service.models.tuning.record import BatchSetting
@@ -30,22 +31,31 @@ class TuningInput:
     """Batch limits of an engine without a tuning."""
     queries: tuple[tuple[EncodedPair, ...], ...]
     """The pairs of each query of the parity set."""
+    golden: GoldenCheck
 
     @classmethod
     def read(cls, bundle: Bundle, cache: Cache, limits_on: LimitsOn, *, lanes: int) -> "TuningInput":
         """Encode the parity set for a bundle.
 
         Raises:
-            BundleInvalid: no query fits the model's token limit.
+            BundleInvalid: no query fits the model's token limit, or the golden pairs are invalid.
         """
         manifest = bundle.manifest
         tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
         queries = tuple(tuple(query) for query in parity_set.encoded(tokenizer))
-        return cls(bundle, cache, lanes, limits_on, queries)
+        return cls(bundle, cache, lanes, limits_on, queries, GoldenCheck.read(bundle, tokenizer))
 
     def untuned(self, engine: Engine) -> BatchSetting:
         """Return the setting of an engine without a tuning, with all lanes."""
         return BatchSetting.of(self.limits_on(engine), self.lanes)
+
+    def check(self, engine: Engine, score: Score) -> None:
+        """Check an engine by the golden pairs, as a start does.
+
+        Raises:
+            BundleInvalid: it scores them differently.
+        """
+        self.golden.difference(engine, score, self.limits_on(engine))
 
     @property
     def speed_pairs(self) -> list[EncodedPair]:

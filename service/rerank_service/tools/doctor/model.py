@@ -84,15 +84,13 @@ def _golden_pairs(name: str, selected: SelectedModel, *, loads: bool) -> Finding
     pairs = counted(count, "golden pair") if count else "no golden pairs"
     if not loads:
         return ok(name, f"not loaded; {pairs}")
-    difference = _loaded_difference(selected)
-    scored = "" if difference is None else f" scored, largest difference of a logit {difference:.1e}"
-    return ok(name, f"loaded; {pairs}{scored}")
-
-
-def _loaded_difference(selected: SelectedModel) -> float | None:
-    """Load the model, score its golden pairs, and return the largest difference of a logit; None without pairs."""
     model = selected.load()
     try:
-        return check_golden(model)
+        difference = check_golden(model)
     finally:
         model.scheduler.close()
+    scored = "" if difference is None else f" scored, largest difference of a logit {difference:.1e}"
+    if model.info.reason != selected.selection.reason:  # `load` has chosen another engine
+        fix = f"run `{command_name()} tune` with these settings"
+        return slow(name, f"loaded on {model.encoder.engine}, because {model.info.explanation}", fix)
+    return ok(name, f"loaded; {pairs}{scored}")

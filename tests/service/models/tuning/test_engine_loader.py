@@ -56,7 +56,7 @@ def test_one_engine_at_a_time_is_loaded_beside_the_served_model(
 def test_loaded_engine_is_reused(starter: Bundle, tmp_path: Path) -> None:
     """It is loaded again after another one."""
     checked: list[Engine] = []
-    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=checked.append)
+    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=checked.append, check=lambda *_: None)
     for engine in (CPU_FP32, CPU_FP32, INT8, CPU_FP32):
         loader.score_of(engine)
     assert checked == [CPU_FP32, INT8, CPU_FP32]
@@ -79,7 +79,7 @@ def test_unknown_errors_and_out_of_memory_are_transient(
         raise error
 
     monkeypatch.setattr(CrossEncoder, "score", fail)
-    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=lambda _: None)
+    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=lambda _: None, check=lambda *_: None)
     with pytest.raises(EngineNotLoaded, match=str(error)) as caught:
         loader.score_of(CPU_FP32)
     assert (caught.value.skipped.engine, caught.value.skipped.transient) == (CPU_FP32, transient)
@@ -89,7 +89,7 @@ def test_unknown_errors_and_out_of_memory_are_transient(
 def test_lack_of_memory_is_transient_below_the_whole_limit(starter: Bundle, tmp_path: Path, lasting: bool) -> None:
     """Other models of the process, or other processes, may use less at the next start."""
     shortage = MemoryShortage("needs about 2 MB, and the memory limit leaves 1 MB", lasting)
-    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=lambda _: shortage)
+    loader = EngineLoader(starter, Cache(tmp_path), lanes=1, memory_check=lambda _: shortage, check=lambda *_: None)
     with pytest.raises(EngineNotLoaded, match="leaves 1 MB") as caught:
         loader.score_of(INT8)
     assert caught.value.skipped.transient is not lasting

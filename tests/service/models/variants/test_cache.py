@@ -108,7 +108,9 @@ def test_large_graph_without_a_cache_is_an_error(
     """protobuf rejects 2 GiB. A later tuning tries it again, because the cache may be written then."""
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(derive, "_MAX_WEIGHTS_IN_MEMORY", 2**20)
-    loader = EngineLoader(starter, Cache(tmp_path / "file" / "cache"), lanes=1, memory_check=lambda _: None)
+    loader = EngineLoader(
+        starter, Cache(tmp_path / "file" / "cache"), lanes=1, memory_check=lambda _: None, check=lambda *_: None
+    )
     with pytest.raises(EngineNotLoaded, match="the graph for cpu int8 has more than 2 GiB and needs a cache") as caught:
         loader.score_of(INT8)
     assert isinstance(caught.value.__cause__, BundleInvalid)
