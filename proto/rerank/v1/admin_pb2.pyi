@@ -186,8 +186,9 @@ class LoadModelRequest(_message.Message):
     """
     folder: _builtins.str
     """Folder of the version to load, at the server: an absolute path, or a path in the folder of `--bundles-root`. It must
-    be in that folder, after links are followed, or it must be the folder of a model of the server. PERMISSION_DENIED
-    otherwise. Default, also if empty: the folder of the model, which is read again.
+    be in that folder, after links are followed, or it must be the folder that a model of the server has now, or has in
+    the settings or the models file. PERMISSION_DENIED otherwise. Default, also if empty: the folder of the model, which
+    is read again.
     """
     def __init__(
         self,

@@ -1,4 +1,5 @@
-"""Folders from which Admin may load models: those in `--bundles-root`, and those of the models of the server.
+"""Folders from which Admin may load models: those in `--bundles-root`, those of the models of the server, and those
+that the models have in the settings or the models file.
 
 An admin key must not read other files of the server. Names such as `../x` and links are followed first, and then the
 result is checked. The error for a folder outside does not say whether it exists.
@@ -38,12 +39,12 @@ class BundleFolders:
         """Allow the folders in `root`; None: those of the models of the server only."""
         self._root = root
 
-    def allowed(self, folder: str, in_use: Iterable[Path] = ()) -> Path:
+    def allowed(self, folder: str, known: Iterable[Path] = ()) -> Path:
         """Return the resolved path of a folder that a model may be loaded from.
 
         Args:
             folder: absolute path, or path in the root.
-            in_use: folders of the models of the server.
+            known: folders that the models of the server have, or had at the start.
 
         Raises:
             InvalidRequest: the text is not a path.
@@ -53,7 +54,7 @@ class BundleFolders:
         if not folder.isprintable():
             raise InvalidRequest("folder has characters that are not printable", field="folder")
         resolved = _resolved(Path(self._root or "/", folder))
-        if resolved in map(_resolved, in_use):
+        if resolved in map(_resolved, known):
             return resolved
         root = None if self._root is None else _resolved(self._root)
         if root is None or root not in resolved.parents:

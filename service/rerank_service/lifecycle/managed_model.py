@@ -57,6 +57,8 @@ class ManagedModel:
     """The entry that the catalog or an operator wants. Its weight, limits, aliases and times of loading hold at once.
 
     Folder and engine differ from those of `entry` until it is loaded, and after a failed load."""
+    catalog: ModelEntry | None = field(init=False, default=None)
+    """The entry of the catalog. An operator may return to it. None: an operator has added the model."""
     digest: str = field(init=False, default="")
     """Digest of the version that serves, else of the last one."""
     operation: Operation | None = field(init=False, default=None)
@@ -74,6 +76,7 @@ class ManagedModel:
 
     def __post_init__(self) -> None:
         self.wanted = self.entry
+        self.catalog = self.entry if self.in_catalog else None
 
     def want(self, entry: ModelEntry) -> None:
         """Want another entry from now on. The failure of another version does not count for it."""
@@ -176,6 +179,7 @@ class ManagedModel:
             name=self.name,
             aliases=registered.info.aliases,
             folder=(self.entry if registered.model is not None else self.next_load).folder,
+            catalog_folder=None if self.catalog is None else self.catalog.folder,
             state=registered.state,
             reason=registered.reason,
             digest=self.digest,

@@ -21,6 +21,8 @@ class ModelStatus:
     aliases: tuple[str, ...] = ()
     folder: Path
     """Folder of the version that serves. Not ready: the folder of the last load, or of the next one."""
+    catalog_folder: Path | None = None
+    """Folder of the model in the settings or the models file. None: `load` has added the model."""
     state: ModelState
     reason: str = ""
     """Why the model has this state, or why its last load failed while an earlier version serves. One line."""

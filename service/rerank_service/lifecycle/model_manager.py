@@ -103,11 +103,12 @@ class ModelManager:
             self._check_running()
             if name not in self._models:  # else another call has added it meanwhile
                 return await self._load_new(new, info)
-        wanted = self._models.named(name).wanted.folder  # the folder of the catalog, also if its load has failed
-        resolved = folder and await run_in_background(wanted.resolve)
+        same = None if folder is None else await _entry_in(folder, self._models.named(name))
         managed = self._existing(name)
         entry = managed.wanted
-        if folder is not None and folder != resolved:
+        if same is not None:
+            entry = replace(entry, folder=same.folder, digest=same.digest)
+        elif folder is not None:
             entry = replace(entry, folder=folder, digest=None)  # the digest is that of the folder in the catalog
         outcome = self.operations.load(managed, entry)
         outcome.add_done_callback(partial(_want_loaded, managed, entry, managed.wanted))
@@ -162,6 +163,8 @@ class ModelManager:
         removed = [managed for name, managed in self._models.items() if name in old and name not in new]
         added = [managed for name, managed in self._models.items() if name not in old and name not in new]
         changed = [name for name, entry in new.items() if entry.differs(old.get(name))]
+        for name, entry in new.items():
+            known[name].catalog = entry
         for name in changed:
             known[name].want(new[name])
             self._apply(known[name], new[name])
@@ -264,6 +267,13 @@ async def managing_models(
                 manager.operations.stop()
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
+
+
+async def _entry_in(folder: Path, managed: ManagedModel) -> ModelEntry | None:
+    """Return the entry of a model, in the catalog or wanted, that has a resolved folder. None: neither has it."""
+    entries = [each for each in (managed.catalog, managed.wanted) if each is not None]
+    resolved = await run_in_background(lambda: [each.folder.resolve() for each in entries])
+    return next((each for each, path in zip(entries, resolved, strict=True) if path == folder), None)
 
 
 def _with_place(error: Exception, entry: ModelEntry) -> Exception:

@@ -1,7 +1,7 @@
 """The methods of rerank.v1.Admin."""
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -72,8 +72,8 @@ class AdminMethods:
         _check_name(message.name)
         folder = None
         if message.folder:
-            in_use = [status.folder for status in self._control.statuses()]
-            folder = await run_in_background(partial(self._folders.allowed, message.folder, in_use))
+            known = _known_folders(self._control.statuses())
+            folder = await run_in_background(partial(self._folders.allowed, message.folder, known))
         with _logged(call, "load", model=message.name, folder=str(folder or "")):
             return pb.LoadModelResponse(bundle=_model(await self._control.load(message.name, folder)))
 
@@ -104,6 +104,12 @@ class AdminMethods:
         with _logged(call, "set_readiness", ready=message.ready):
             await self._control.set_readiness(ready=message.ready)
         return pb.SetReadinessResponse()
+
+
+def _known_folders(statuses: Iterable[ModelStatus]) -> list[Path]:
+    """Return the folders that the models use, and those that the server was started with."""
+    folders = (folder for status in statuses for folder in (status.folder, status.catalog_folder))
+    return [folder for folder in folders if folder is not None]
 
 
 @contextmanager

@@ -45,8 +45,11 @@ class _Loads:
 
 
 @asynccontextmanager
-async def _serving(root: Path, loads: "_Loads") -> AsyncIterator["pb_grpc.AdminAsyncStub"]:
-    """Serve Admin for `v1`, loaded as `small`. Later loads wait until `loads.free` is set."""
+async def _serving(
+    root: Path, loads: "_Loads", bundles_root: Path | None = None
+) -> AsyncIterator["pb_grpc.AdminAsyncStub"]:
+    """Serve Admin for `v1`, loaded as `small`. Later loads wait until `loads.free` is set. `bundles_root` is `root` by
+    default."""
     settings = Settings(cache=root / "cache")
 
     def options_of(entry: ModelEntry) -> ModelOptions:  # called in the thread of a load
@@ -64,7 +67,7 @@ async def _serving(root: Path, loads: "_Loads") -> AsyncIterator["pb_grpc.AdminA
         loads.free.clear()
         try:
             async with (
-                admin_served(manager, root=root) as address,
+                admin_served(manager, root=bundles_root or root) as address,
                 grpc.aio.insecure_channel(address, OWN_CONNECTION) as channel,
             ):
                 yield pb_grpc.AdminStub(channel)
@@ -110,3 +113,17 @@ async def test_the_alias_of_a_model_is_taken(root: Path) -> None:
             "v2",
             "v3",
         ]
+
+
+async def test_a_load_is_taken_back(root: Path) -> None:
+    """The folder that the server was started with is outside the root of the bundles. Others there are not allowed."""
+    loads, inside = _Loads(), root / "inside"
+    inside.mkdir()
+    (root / "v2").rename(inside / "v2")
+    async with _serving(root, loads, inside) as stub:
+        loads.free.set()
+        await stub.LoadModel(pb.LoadModelRequest(name="small", folder="v2"))
+        back = await stub.LoadModel(pb.LoadModelRequest(name="small", folder=str(root / "v1")))
+        assert (back.bundle.folder, back.bundle.state) == (str(root / "v1"), pb.BUNDLE_STATE_READY)
+        with pytest.raises(grpc.aio.AioRpcError, match="PERMISSION_DENIED"):
+            await stub.LoadModel(pb.LoadModelRequest(name="small", folder=str(root / "v3")))
