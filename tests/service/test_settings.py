@@ -342,3 +342,11 @@ def test_wrong_values_of_log_and_metrics_are_rejected(name: str, value: str, all
     """The message has the value and the allowed values."""
     with pytest.raises(SettingsInvalid, match=allowed):
         read_settings(**{name: value})
+
+
+def test_tls_beside_unix_sockets_is_for_the_port_of_admin(tmp_path: Path) -> None:
+    """It has addresses of its own. Without this port, nothing would be encrypted."""
+    sockets = {"host": f"unix:{tmp_path}", "tls_cert": tmp_path / "tls.crt", "tls_key": tmp_path / "tls.key"}
+    assert read_settings(**sockets, admin_port=0, admin_host="192.0.2.1").tls_cert == tmp_path / "tls.crt"
+    with pytest.raises(SettingsInvalid, match=r"--tls-cert or RERANK_TLS_CERT is .* --host has only Unix sockets"):
+        read_settings(**sockets)

@@ -10,8 +10,8 @@ def contradiction(hosts: Sequence[str], ports: Mapping[str, int | None], tls_cer
     """Return the message about settings that contradict each other, or None. `ports` has names of settings."""
     if not all(host.startswith("unix:") for host in hosts):
         return _equal_ports(ports)
-    if tls_cert is None:
-        return None  # the ports have no effect
+    if tls_cert is None or ports["admin_port"] is not None:
+        return None  # the other ports have no effect, and the port of Admin has TLS on the addresses of --admin-host
     # a server that only seems to encrypt must not start
     fix = "add an address, such as ::, or remove this setting"
     return wrong_value("tls_cert", str(tls_cert), f"{flag('host')} has only Unix sockets, without TLS: {fix}")
