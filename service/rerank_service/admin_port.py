@@ -38,12 +38,8 @@ async def listening_for_admin(
     if options is None:
         yield ()
         return
-    if keys.required and not keys.has_admin:
-        _log.warning(
-            "no admin key",
-            port=settings.admin_port,
-            why="no key in --api-keys-file has `admin: true`, so all calls fail",
-        )
+    if (problem := admin_keys_problem(keys)) is not None:
+        _log.warning("no admin key", port=settings.admin_port, why=problem)
     service = AdminMethods(control, bundle_folders(settings), keys).service
     async with grpc_server.listening((service,), keys, options, observing) as edge:
         await edge.set_ready(ready=True)
@@ -71,6 +67,13 @@ def admin_options(settings: Settings, keys: Keys, tls: CertificateStore | None =
         port_flag="--admin-port",
         host_flag="--admin-host",
     )
+
+
+def admin_keys_problem(keys: Keys) -> str | None:
+    """Return why the keys admit nobody to Admin; None if they do. The file of keys may get such a key later."""
+    if keys.required and not keys.has_admin:
+        return "no key in --api-keys-file has `admin: true`, so all calls fail"
+    return None
 
 
 def bundle_folders(settings: Settings) -> BundleFolders:

@@ -45,6 +45,7 @@ from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.tuning.improve import ImproveOnce
 from rerank_service.settings import Settings
 from rerank_service.wiring import (
+    all_connections,
     api_keys,
     certificate_store,
     model_entries,
@@ -79,7 +80,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
     signals = receive_stop_signals()
     async with AsyncExitStack() as running_parts:
         addresses = listen_addresses(settings.host)
-        allow_descriptors(settings.max_connections * _listeners(settings, len(addresses)))
+        allow_descriptors(all_connections(settings, len(addresses)))
         files = ConfigFiles()
         tls = certificate_store(settings, files)
         entries, seen = read_and_look(partial(model_entries, settings), settings.models)
@@ -112,12 +113,6 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             trace_flush.grace = await drain(core.admissions, edges_to_stop, signals, shutdown_timeouts(settings))
     ignore_stop_signals()
     _log.info("stopped")
-
-
-def _listeners(settings: Settings, addresses: int) -> int:
-    """Return the number of sockets on which the server listens. Each has its own limit of connections."""
-    ports = 2 + (settings.metrics_port is not None)
-    return ports * addresses + (settings.admin_port is not None) * len(settings.admin_host)
 
 
 def _read_keys(settings: Settings, addresses: Sequence[ListenAddress], files: ConfigFiles) -> Keys:

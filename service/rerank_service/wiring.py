@@ -208,6 +208,14 @@ def rest_options(
     )
 
 
+def all_connections(settings: Settings, addresses: int) -> int:
+    """Return the maximum number of connections to all sockets together. `addresses` is the number of those of
+    `settings.host`."""
+    ports = 2 + (settings.metrics_port is not None)
+    sockets = ports * addresses + (settings.admin_port is not None) * len(settings.admin_host)
+    return settings.max_connections * sockets
+
+
 def metrics_options(settings: Settings, addresses: tuple[ListenAddress, ...]) -> RestOptions | None:
     """Return the options of the port for metrics; None if the REST port serves them.
 

@@ -45,6 +45,7 @@ def settings_checks(settings: Settings, *, loads: bool) -> list[Check]:
         Check("TLS", partial(_tls, settings), _FILE_FIX),
         Check("API keys", partial(_keys, settings), _FILE_FIX),
         Check("ports", partial(_ports, settings), "give other addresses or ports"),
+        Check("open files", partial(_open_files, settings), "check that the limit of open files can be read"),
         Check("Admin", partial(_admin, settings), "change the setting as the message says"),
         Check("traces", partial(_traces, settings), "change the setting or the variable as the message says"),
         Check("cache", partial(_cache, settings), "set --cache or RERANK_CACHE to a folder that can be written"),
@@ -148,10 +149,21 @@ def _sockets(listens: "UnixAddress") -> Iterator[Finding]:
         yield socket_finding(path, partial(check_free, path), partial(is_own_socket, listens, protocol))
 
 
+def _open_files(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.api.address import listen_addresses
+    from rerank_service.lifecycle.descriptors import descriptors
+    from rerank_service.tools.doctor.machine_limits import descriptors_finding
+    from rerank_service.wiring import all_connections
+
+    with suppress(SettingsInvalid):  # the check of the ports reports wrong addresses
+        addresses = len(listen_addresses(settings.host))
+        yield descriptors_finding(descriptors(all_connections(settings, addresses)))
+
+
 def _admin(settings: Settings) -> Iterator[Finding]:
     if settings.admin_port is None:
         return
-    from rerank_service.admin_port import admin_options, bundle_folders
+    from rerank_service.admin_port import admin_keys_problem, admin_options, bundle_folders
     from rerank_service.api.address import TcpAddress
     from rerank_service.api.tcp_sockets import reserved_port
     from rerank_service.cli.doctor_running_server import is_own_port
@@ -160,9 +172,12 @@ def _admin(settings: Settings) -> Iterator[Finding]:
     from rerank_service.wiring import api_keys
 
     bundle_folders(settings)  # raises an error for a wrong --bundles-root
-    options = admin_options(settings, api_keys(settings))
+    keys = api_keys(settings)
+    options = admin_options(settings, keys)
     if options is None:
         return
+    if (problem := admin_keys_problem(keys)) is not None:
+        yield wrong("Admin", problem, "set `admin: true` for a key in --api-keys-file")
     tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
     reserve = partial(reserved_port, tcp, options.port, flag="--admin-port", host_flag="--admin-host")
     is_own = partial(is_own_port, settings, tcp[0], options.port, grpc_answers)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -198,6 +199,30 @@ def test_keys_and_tls_are_described(tmp_path: Path) -> None:
     findings = _found(*_FREE, "--quick", "--api-keys", "secret")
     assert _named(findings, "API keys")[0].text == "callers need an API key"
     assert not any("secret" in finding.text + finding.fix for finding in findings)
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_keys_that_admit_nobody_to_admin_are_wrong(tmp_path: Path, *, admin: bool) -> None:
+    """The server starts, and rejects all calls of Admin. Without the port of Admin, nothing is wrong."""
+    (tmp_path / "keys.json").write_text(json.dumps([{"name": "a", "key": "secret", "admin": admin}]))
+    flags = (*_FREE, "--quick", "--api-keys-file", str(tmp_path / "keys.json"))
+    assert _not_ok(_found(*flags)) == []
+    found = _not_ok(_found(*flags, "--admin-port", "0"))
+    problem = "no key in --api-keys-file has `admin: true`, so all calls fail"
+    assert [(each.name, each.status, each.text) for each in found] == (
+        [] if admin else [("Admin", Status.WRONG, problem)]
+    )
+
+
+def test_few_open_files_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 10 connections to each of two ports of two addresses, and to the port of Admin."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 512))
+    flags = (*_FREE, "--quick", "--max-connections", "10", "--host", "127.0.0.1,127.0.0.2", "--admin-port", "0")
+    [found] = _not_ok(_found(*flags))
+    assert (found.name, found.status) == ("open files", Status.SLOW)
+    assert found.text.startswith("limit 512, 562 needed for all connections")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    assert _not_ok(_found(*flags)) == []
 
 
 def test_traces_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:

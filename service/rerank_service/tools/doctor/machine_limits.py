@@ -1,9 +1,10 @@
-"""Checks of the cores and the memory that this process may use."""
+"""Checks of the cores, the memory and the open files that this process may use."""
 
 from collections.abc import Iterator, Sequence
 
 from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.engine.host import Cores
+from rerank_service.lifecycle.descriptors import FEW, FEW_FIX, Descriptors
 from rerank_service.quantities import counted, rounded
 from rerank_service.tools.doctor.finding import Finding, ok, slow
 
@@ -38,3 +39,10 @@ def memory_findings(limits: Sequence[MemoryLimit]) -> Iterator[Finding]:
             yield slow("memory", text, fix)
         else:
             yield ok("memory", text)
+
+
+def descriptors_finding(found: Descriptors) -> Finding:
+    """Return whether the limit of open files suffices for all connections of a server."""
+    if found.suffice:
+        return ok("open files", f"the limit suffices for all connections ({found.needed:,} needed)")
+    return slow("open files", f"limit {found.limit:,}, {found.needed:,} needed for all connections: {FEW}", FEW_FIX)
