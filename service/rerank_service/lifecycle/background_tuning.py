@@ -9,6 +9,8 @@ from functools import partial
 import structlog
 
 from rerank_service.engine.process_memory import process_memory
+from rerank_service.error_text import one_line
+from rerank_service.errors import OperatorError
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_manager import ModelManager
@@ -62,7 +64,7 @@ class BackgroundTuning:
         try:
             improvement = await run_in_background(partial(self._load_faster, managed.entry, running, give_up))
         except Exception as error:  # noqa: BLE001 - the server continues with the version that serves
-            _log.warning("tuning failed", error=str(error), **self._name(managed))
+            self._log_failure(managed, running, error)
             return
         match improvement:
             case FasterModel(model):
@@ -73,6 +75,15 @@ class BackgroundTuning:
                     self._log_swap(managed, model)
             case SameEngine(info) if managed.serves(running):
                 managed.registered.describe(info)
+
+    def _log_failure(self, managed: ManagedModel, running: ServedModel, error: Exception) -> None:
+        _log.warning(
+            "tuning failed",
+            error=one_line(error),
+            next=f"the model stays on {running.encoder.engine}: run `rerank tune` to choose its engine",
+            exc_info=None if isinstance(error, OperatorError) else error,
+            **self._name(managed),
+        )
 
     def _log_swap(self, managed: ManagedModel, model: ServedModel) -> None:
         info = model.info

@@ -4,8 +4,10 @@ import asyncio
 import threading
 from dataclasses import replace
 
+import pytest
 from structlog.testing import capture_logs
 
+from rerank_service.errors import BundleInvalid
 from rerank_service.lifecycle.background_tuning import tuning_in_background
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import Names, ServedModel
@@ -72,18 +74,32 @@ async def test_a_tuning_updates_the_reason_of_the_version_that_serves(store: Fak
         assert await server.rank() == 1
 
 
-async def test_a_tuning_that_fails_changes_nothing(store: FakeStore) -> None:
-    """The version continues to serve, and the log has the reason."""
+@pytest.mark.parametrize(
+    ("error", "text", "has_traceback"),
+    [
+        (MemoryError("no\nmemory"), "no memory", True),
+        (AssertionError(), "AssertionError", True),
+        (BundleInvalid("model.onnx was changed"), "model.onnx was changed", False),
+    ],
+    ids=["line breaks", "without a message", "of an operator"],
+)
+async def test_a_tuning_that_fails_changes_nothing(
+    store: FakeStore, error: Exception, text: str, has_traceback: bool
+) -> None:
+    """The version continues to serve. The log has the reason, what to do, and the place of an unexpected error."""
 
     def fail(*_: object) -> Improvement:
-        raise RuntimeError("no memory")
+        raise error
 
     async with managed(store, entry("a")) as server:
         with capture_logs() as logs:
             async with tuning_in_background(server.manager, fail), asyncio.timeout(10):
                 while not logs:
                     await asyncio.sleep(0.001)
-        assert [(log["event"], log["error"]) for log in logs] == [("tuning failed", "no memory")]
+        [log] = logs
+        assert (log["event"], log["error"]) == ("tuning failed", text)
+        assert log["next"] == "the model stays on cpu fp32: run `rerank tune` to choose its engine"
+        assert log["exc_info"] is (error if has_traceback else None)
         assert await server.rank() == 1
 
 
