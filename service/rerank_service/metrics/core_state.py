@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.registry import Registry
-from rerank_service.models.served_model import ModelInfo, ServedModel
+from rerank_service.models.served_model import ModelInfo
 from rerank_service.scheduling.admissions import Admissions
 from rerank_service.scheduling.totals import WorkTotals
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """The state of one loaded model."""
+    """The state of one loaded model, with all its versions that have live requests."""
 
     info: ModelInfo
     waiting: int
@@ -21,7 +22,7 @@ class ModelState:
     backlog_seconds: float
     """Time in which all lanes would finish its accepted requests, in seconds."""
     memory_bytes: int | None
-    """Measured memory of the model. None: not measured."""
+    """Measured memory of the version that takes new requests. None: not measured, or there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +34,19 @@ class CoreState:
     backlog_seconds: float
     """Time in which all lanes would finish all accepted requests, in seconds."""
     models: Sequence[ModelState]
-    """The models that are loaded."""
+    """The models that are loaded, and those that finish their requests because they are being unloaded."""
     totals: Mapping[str, WorkTotals]
     """Totals of all models of the server, loaded or not, by name. They continue when a model is loaded again."""
 
 
 def core_state(registry: Registry, admissions: Admissions, *, ready: bool) -> CoreState:
     """Return the current state. `ready` is the readiness of the server. Called on the event loop."""
-    models = [
-        _model_state(registered.model, registered.memory_bytes, admissions)
-        for registered in registry.reachable
-        if registered.model is not None
-    ]
+    models = [_model_state(registered, admissions) for registered in registry.reachable if registered.has_lanes]
     totals = {registered.name: registered.work.totals() for registered in registry.reachable}
     return CoreState(ready, admissions.backlog_seconds, models, totals)
 
 
-def _model_state(model: ServedModel, memory_bytes: int | None, admissions: Admissions) -> ModelState:
-    waiting, running = model.scheduler.live_requests()
-    backlog_seconds = admissions.of(model.info.name).backlog_seconds
-    return ModelState(model.info, waiting, running, backlog_seconds, memory_bytes)
+def _model_state(registered: RegisteredModel, admissions: Admissions) -> ModelState:
+    waiting, running = registered.scheduled_requests()
+    backlog_seconds = admissions.of(registered.name).backlog_seconds
+    return ModelState(registered.info, waiting, running, backlog_seconds, registered.memory_bytes)

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 from rerank_service.errors import NotReady
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo, ServedModel
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.totals import WorkCounter
 
 _WAIT_SHARE = 0.9
@@ -55,6 +57,8 @@ class RegisteredModel:
         """Called when the last live request has ended."""
         self.on_change: Callable[[], None] = _ignore
         """Called when the state changes. The registry sets it."""
+        self._schedulers: WeakSet[Scheduler] = WeakSet()
+        """Schedulers of the version that serves, and of earlier ones with live requests."""
 
     @property
     def name(self) -> str:
@@ -78,6 +82,16 @@ class RegisteredModel:
         return self.model is not None or loads
 
     @property
+    def has_lanes(self) -> bool:
+        """True if a version serves, or finishes its requests because the model is being unloaded."""
+        return self.model is not None or self._state is ModelState.DRAINING
+
+    def scheduled_requests(self) -> tuple[int, int]:
+        """Return the number of requests that wait, and of those that need a running batch, on all versions."""
+        counts = [each.live_requests() for each in self._schedulers]
+        return sum(waiting for waiting, _ in counts), sum(running for _, running in counts)
+
+    @property
     def info(self) -> ModelInfo:
         """Facts about the version that serves, else about the last one, with the current state."""
         return replace(self._info, state=self._state, ready=self.accepts_requests, memory_bytes=self.memory_bytes)
@@ -85,6 +99,7 @@ class RegisteredModel:
     def serve(self, model: ServedModel, memory_bytes: int | None = None) -> None:
         """Send new requests to this version. It has the names of this model, and continues its totals."""
         model.scheduler.work = self.work
+        self._schedulers.add(model.scheduler)
         self.memory_bytes = memory_bytes
         self.describe(model.info, model)
         self.change_state(ModelState.READY)
