@@ -19,6 +19,7 @@ from rerank_service.errors import NotReady, OperatorError
 from rerank_service.lifecycle.managed_model import UNLOADING, ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control_errors import LoadConflict
+from rerank_service.lifecycle.room import Room
 from rerank_service.lifecycle.version_loading import Version, VersionLoader
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.model_state import ModelState
@@ -26,8 +27,6 @@ from rerank_service.models.served_model import ServedModel
 
 RETRY_SECONDS = 10.0
 """Seconds after a failed load in which requests do not start another load of the model."""
-_UNLOAD_WAIT = 30.0
-"""Maximum seconds in which a load waits for the memory of a model that finishes its requests."""
 DIGEST_DIGITS = 12
 """Number of logged digits of a digest."""
 _log = structlog.get_logger()
@@ -60,7 +59,7 @@ class ModelOperations:
         self._clock = asyncio.get_running_loop().time
         self._running: set[asyncio.Task[Any]] = set()
         self._operations: set[Operation] = set()
-        self._unloads: set[Outcome] = set()
+        self._room = Room(models, self.unload)
         self.starting = True
         """True until the models of the start are loaded. The server logs `ready` then, or the error that ends it."""
         self.draining = False
@@ -87,8 +86,7 @@ class ModelOperations:
             LoadConflict: the model is being loaded.
         """
         unload = self._operate(managed, UNLOADING, partial(self._unload, managed, reason))
-        self._unloads.add(unload)
-        unload.add_done_callback(self._unloads.discard)
+        self._room.expect(unload)
         return unload
 
     def load_for_request(self, managed: ManagedModel) -> asyncio.Future[None]:
@@ -199,7 +197,7 @@ class ModelOperations:
             registered.change_state(ModelState.LOADING)
         same = managed.digest if managed.runs_as(entry) else ""
         try:
-            version = await self._loader.load(entry, same, partial(self._make_room, managed))
+            version = await self._loader.load(entry, same, partial(self._room.make, managed))
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error
@@ -278,21 +276,3 @@ class ModelOperations:
         await asyncio.to_thread(return_free_memory)  # on a thread that runs already: an unload must not fail
         registered.change_state(ModelState.UNLOADED, reason)
         _log.info("model unloaded", model=managed.name, why=reason)
-
-    async def _make_room(self, loading: ManagedModel) -> bool:
-        """Unload the on-demand model that has been without requests for the longest time, or wait for a model that is
-        being unloaded. Return False if no memory became free."""
-        idle = (managed for managed in self._models.values() if managed.is_idle and managed is not loading)
-        victim = min(idle, key=lambda managed: managed.registered.last_used, default=None)
-        if victim is None:
-            return await self._unload_ends()
-        reason = f"model {loading.name!r} needs its memory"
-        ended, _ = await asyncio.wait([self.unload(victim, reason)], timeout=_UNLOAD_WAIT)
-        return bool(ended)
-
-    async def _unload_ends(self) -> bool:
-        """Wait until a model is unloaded. Return False if none is being unloaded, or if it takes too long."""
-        if not self._unloads:
-            return False
-        ended, _ = await asyncio.wait(self._unloads, timeout=_UNLOAD_WAIT, return_when=asyncio.FIRST_COMPLETED)
-        return bool(ended)
