@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +72,8 @@ class FakeStore:
         """Memory of the loaded models, by the id of their score functions."""
         self.loads: list[str] = []
         """Names of the folders whose loads began, in order."""
-        self.scores: dict[str, HeldScore] = {}
-        """Score function of the last load of a folder."""
+        self.scores: WeakValueDictionary[str, HeldScore] = WeakValueDictionary()
+        """Score function of the last load of a folder, while it is loaded."""
         self.loaded_scores: WeakSet[HeldScore] = WeakSet()
         """Score functions of all loaded versions."""
         self._free = threading.Event()

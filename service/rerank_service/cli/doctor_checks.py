@@ -203,6 +203,7 @@ def _cache(settings: Settings) -> Iterator[Finding]:
 def _models(settings: Settings, *, loads: bool) -> Iterator[Finding]:
     """Check each model on its own, and then the memory of those that are loaded at the start."""
     from rerank_service.engine.cgroup_limits import memory_limits
+    from rerank_service.engine.process_memory import return_free_memory
     from rerank_service.models.catalog.entry import Load, ModelEntry
     from rerank_service.models.loading import SelectedModel, select_model
     from rerank_service.tools.doctor.model import model_findings, together_findings
@@ -220,7 +221,8 @@ def _models(settings: Settings, *, loads: bool) -> Iterator[Finding]:
         selected = select_model(model_options(entry, settings))
         if entry.load is Load.START:
             started.append(selected)
-        left_now = memory_limits()  # the allocator may keep memory of the models before
+        return_free_memory()  # that of the models before
+        left_now = memory_limits()  # the allocator may keep a part all the same
         yield from model_findings(name, selected, left_now, loads=loads, runs_here=uses_memory)
 
     yield from run_checks(check(entry) for entry in model_entries(settings))

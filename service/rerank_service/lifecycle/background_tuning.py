@@ -12,6 +12,7 @@ from rerank_service.engine.process_memory import process_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import OperatorError
 from rerank_service.lifecycle.background import run_in_background
+from rerank_service.lifecycle.freed_memory import give_back_freed_memory
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.version_loading import Version
@@ -58,6 +59,7 @@ class BackgroundTuning:
                 self._current, self._give_up = managed, threading.Event()
                 await self._tune(managed, managed.registered.model)
                 self._current = None
+                await give_back_freed_memory()  # that of the engines that were tried
 
     async def _tune(self, managed: ManagedModel, running: ServedModel) -> None:
         give_up, before = self._give_up, process_memory()

@@ -13,9 +13,9 @@ from typing import Any
 
 import structlog
 
-from rerank_service.engine.process_memory import return_free_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import NotReady, OperatorError
+from rerank_service.lifecycle.freed_memory import give_back_freed_memory
 from rerank_service.lifecycle.managed_model import UNLOADING, ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control_errors import LoadConflict
@@ -253,7 +253,7 @@ class ModelOperations:
     def _serve(self, managed: ManagedModel, version: Version) -> None:
         registered, model = managed.registered, version.model
         earlier = registered.model
-        lanes = self.start_task(self._capacity.run_lanes(model, managed.wanted.weight))
+        lanes = self.start_task(self._run_lanes(managed, model))
         managed.lanes.add(lanes)
         lanes.add_done_callback(managed.lanes.discard)
         registered.last_used = self._clock()
@@ -263,6 +263,12 @@ class ModelOperations:
             earlier.scheduler.retire()
             self.on_retired(managed)
 
+    async def _run_lanes(self, managed: ManagedModel, model: ServedModel) -> None:
+        """Run the batches of a version until its last request has ended. Then free its memory."""
+        await self._capacity.run_lanes(model, managed.wanted.weight)
+        del model  # the last reference to a version that is replaced or unloaded
+        await give_back_freed_memory()
+
     async def _unload(self, managed: ManagedModel, reason: str) -> None:
         registered = managed.registered
         model = registered.stop_serving()
@@ -270,9 +276,8 @@ class ModelOperations:
             registered.change_state(ModelState.DRAINING, reason)
             model.scheduler.retire()
             self.on_retired(managed)
-        del model  # the last reference: its memory is freed when its lanes end
+        del model  # its memory is freed when its lanes end
         if managed.lanes:
             await asyncio.wait(managed.lanes)
-        await asyncio.to_thread(return_free_memory)  # on a thread that runs already: an unload must not fail
         registered.change_state(ModelState.UNLOADED, reason)
         _log.info("model unloaded", model=managed.name, why=reason)

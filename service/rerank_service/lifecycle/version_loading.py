@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
-from rerank_service.engine.process_memory import ProcessMemory, process_memory, return_free_memory
+from rerank_service.engine.process_memory import ProcessMemory, process_memory
 from rerank_service.lifecycle.background import run_in_background
+from rerank_service.lifecycle.freed_memory import give_back_freed_memory
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import select_model
@@ -81,19 +82,20 @@ class VersionLoader:
             selected = await run_in_background(lambda: self._select(self.options_of(entry)))
             if serving_digest and selected.bundle.digest == serving_digest:
                 return None
+            await give_back_freed_memory()  # else it counts as used, and an idle model is unloaded in vain
             while await run_in_background(lambda: selected.may_exceed(self._read_limits())):
                 if not await make_room():
                     break
             return await self._measured(selected)
 
     async def _measured(self, selected: Selected) -> Version:
-        await asyncio.to_thread(return_free_memory)
+        await give_back_freed_memory()
         before = self._read_memory()
         held = before.held if before is not None and self._loaded_any else 0
         await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
         model = await run_in_background(selected.load)
         self._loaded_any = True
-        await asyncio.to_thread(return_free_memory)
+        await give_back_freed_memory()
         after = self._read_memory()
         taken = max(0, after.resident - before.resident) if before is not None and after is not None else None
         return Version(model, taken)

@@ -330,6 +330,32 @@ def test_memory_that_a_model_does_not_give_back_is_missing_for_the_next_one(
     ]
 
 
+def test_memory_that_malloc_keeps_is_given_back_before_the_next_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A start gives it back, too."""
+    for name in ("a", "b"):
+        write_small_model(tmp_path / "models" / name)
+    kept = 0
+    limit = 10**9
+
+    def limits(*_: object) -> tuple[MemoryLimit]:
+        return (MemoryLimit(Path("memory.max"), limit, limit - kept, fatal=None),)
+
+    def keep(_: ServedModel) -> None:
+        nonlocal kept
+        kept = limit
+
+    def give_back() -> None:
+        nonlocal kept
+        kept = 0
+
+    monkeypatch.setattr("rerank_service.engine.cgroup_limits.memory_limits", limits)
+    monkeypatch.setattr("rerank_service.tools.doctor.model.check_golden", keep)
+    monkeypatch.setattr("rerank_service.engine.process_memory.return_free_memory", give_back)
+    assert _not_ok(_found(*_FREE, "--models", str(tmp_path / "models"), "--lanes", "1")) == []
+
+
 async def test_ports_of_a_running_server_with_tls_are_ok(core: Running, tmp_path: Path) -> None:
     """gRPC and REST with TLS, and metrics without."""
     pems = write_pems(tmp_path, trustme.CA())

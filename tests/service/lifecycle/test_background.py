@@ -1,10 +1,15 @@
 """Work in a background thread."""
 
 import asyncio
+import gc
 import os
 import sys
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +32,50 @@ async def test_running_work_is_reported_until_it_finishes() -> None:
     async with asyncio.timeout(10):
         while background_work_is_running():
             await asyncio.sleep(0)
+
+
+class _Large:
+    """Something that takes memory. It can be watched."""
+
+
+async def test_the_thread_keeps_neither_the_work_nor_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result may be a large model. Its memory must be free when the awaiting task has dropped it."""
+    loop, may_end = asyncio.get_running_loop(), threading.Event()
+    settle = loop.call_soon_threadsafe
+
+    def settle_and_wait(call: Callable[[], None]) -> None:
+        settle(call)
+        may_end.wait()
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", settle_and_wait)
+    large = _Large()
+    watched = weakref.ref(large)
+    try:
+        assert await run_in_background(partial(list, [large])) == [large]
+        del large
+        await asyncio.sleep(0)
+        assert watched() is None
+    finally:
+        may_end.set()
+
+
+async def test_failed_work_is_freed_without_the_garbage_collector() -> None:
+    """Full collections are rare."""
+    watched: list[weakref.ref[_Large]] = []
+
+    def fail() -> None:
+        large = _Large()
+        watched.append(weakref.ref(large))
+        raise RuntimeError("no memory")
+
+    gc.disable()
+    try:
+        with suppress(RuntimeError):
+            await run_in_background(fail)
+        await asyncio.sleep(0)
+        assert watched[0]() is None
+    finally:
+        gc.enable()
 
 
 async def test_an_exception_is_raised_where_the_future_is_awaited() -> None:

@@ -29,7 +29,6 @@ async def test_a_name_passes_when_its_new_model_is_loaded(store: FakeStore) -> N
         assert server.manager.ready
         state = core_state(server.registry, server.admissions, ready=True)
         assert ([each.info.name for each in state.models], list(state.totals)) == (["a"], ["b", "a"])
-        store.scores.pop("a")
         store.release()
         await change
         assert [await server.rank(name) for name in ("a", "x", "", "b")] == [2, 2, 2, 2]
@@ -83,7 +82,6 @@ async def test_a_successor_that_does_not_load(store: FakeStore) -> None:
         store.broken.clear()
         await server.manager.refresh("b")
         assert [await server.rank(name) for name in ("a", "b", "")] == [2, 2, 2]
-        store.scores.pop("a")
         async with asyncio.timeout(10):
             while store.used() > 100 * MB:
                 await asyncio.sleep(0.001)

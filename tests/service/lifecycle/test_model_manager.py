@@ -265,7 +265,6 @@ async def test_room_is_made_by_the_idle_model_that_was_used_longest_ago(store: F
         await server.rank("x")
         await server.rank("y")
         await server.rank("x")
-        store.scores.clear()
         assert await server.rank("z") == 1
         assert server.states() == {"a": "ready", "x": "ready", "y": "unloaded", "z": "ready"}
         assert server.manager.statuses()[2].reason == "model 'z' needs its memory"
@@ -284,7 +283,6 @@ async def test_a_load_waits_for_the_memory_of_a_removed_model(store: FakeStore) 
         await server.until("loading", "new")
         score.release()
         del score
-        store.scores.clear()
         assert await accepted == 1
         await change
         assert server.states() == {"a": "ready", "new": "ready"}
@@ -431,7 +429,6 @@ async def test_a_changed_catalog(store: FakeStore) -> None:
     a, b, c = entry("a", aliases=("x",)), entry("b"), entry("c")
     async with managed(store, a, b) as server:
         changed = entry("a", aliases=("y",), weight=3.0, max_live_documents=0)
-        store.scores.clear()
         assert await server.manager.change_catalog((a, b), (c, changed)) == []
         assert store.loads == ["a", "b", "c"]
         assert server.manager.accepting == {"c": True, "a": True, "y": True}
