@@ -8,7 +8,6 @@ from functools import partial
 
 import structlog
 
-from rerank_service.engine.process_memory import process_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import OperatorError
 from rerank_service.lifecycle.background import run_in_background
@@ -18,22 +17,22 @@ from rerank_service.lifecycle.model_manager import ModelManager
 from rerank_service.lifecycle.version_loading import Version
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import ServedModel
-from rerank_service.models.tuning.improve import FasterModel, Improvement, SameEngine
+from rerank_service.models.tuning.improve import FasterModel, Improvement, LoadChosen, SameEngine
 
 _log = structlog.get_logger()
 
-LoadFaster = Callable[[ModelEntry, ServedModel, threading.Event], Improvement | None]
-"""Blocking function that loads the version that serves on a faster engine. It gives up when the event is set.
+ChooseFaster = Callable[[ModelEntry, ServedModel, threading.Event], LoadChosen | None]
+"""Blocking function that chooses a faster engine for the version that serves. It gives up when the event is set.
 
-Returns None to change nothing."""
+Returns a function that loads the version on that engine, or None to change nothing."""
 
 
 class BackgroundTuning:
     """Tunes the models that are loaded. Used on the event loop only."""
 
-    def __init__(self, manager: ModelManager, load_faster: LoadFaster) -> None:
+    def __init__(self, manager: ModelManager, choose_faster: ChooseFaster) -> None:
         self._manager = manager
-        self._load_faster = load_faster
+        self._choose_faster = choose_faster
         self._waiting: asyncio.Queue[ManagedModel] = asyncio.Queue()
         self._current: ManagedModel | None = None
         self._give_up = threading.Event()
@@ -62,21 +61,28 @@ class BackgroundTuning:
                 await give_back_freed_memory()  # that of the engines that were tried
 
     async def _tune(self, managed: ManagedModel, running: ServedModel) -> None:
-        give_up, before = self._give_up, process_memory()
         try:
-            improvement = await run_in_background(partial(self._load_faster, managed.entry, running, give_up))
+            improvement, memory = await self._improvement(managed.entry, running)
         except Exception as error:  # noqa: BLE001 - the server continues with the version that serves
             self._log_failure(managed, running, error)
             return
         match improvement:
             case FasterModel(model):
-                after = process_memory()
-                taken = max(0, after.resident - before.resident) if before and after else None
                 self._current = None  # the swap retires the version
-                if await self._manager.operations.swap(managed, running, Version(model, taken)):
+                if await self._manager.operations.swap(managed, running, Version(model, memory)):
                     self._log_swap(managed, model)
             case SameEngine(info) if managed.serves(running):
                 managed.registered.describe(info)
+
+    async def _improvement(self, entry: ModelEntry, running: ServedModel) -> tuple[Improvement | None, int | None]:
+        """Choose an engine, and load the version on it as any other version: while no other one is loaded. Return the
+        memory that the load took, too."""
+        loader, give_up = self._manager.operations.loader, self._give_up
+        load = await run_in_background(partial(self._choose_faster, entry, running, give_up))
+        if load is None:
+            return None, None
+        async with loader.one_at_a_time:
+            return (None, None) if give_up.is_set() else await loader.measured(load)
 
     def _log_failure(self, managed: ManagedModel, running: ServedModel, error: Exception) -> None:
         _log.warning(
@@ -103,10 +109,10 @@ class BackgroundTuning:
 
 
 @asynccontextmanager
-async def tuning_in_background(manager: ModelManager, load_faster: LoadFaster) -> AsyncIterator[None]:
+async def tuning_in_background(manager: ModelManager, choose_faster: ChooseFaster) -> AsyncIterator[None]:
     """Tune all loaded models during the block, and those that are loaded later. The end of the block does not wait for
     that."""
-    tuning = BackgroundTuning(manager, load_faster)
+    tuning = BackgroundTuning(manager, choose_faster)
     manager.operations.on_loaded, manager.operations.on_retired = tuning.add, tuning.retire
     for managed in manager.models:
         tuning.add(managed)

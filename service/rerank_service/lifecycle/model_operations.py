@@ -53,7 +53,7 @@ class ModelOperations:
     ) -> None:
         """`models` are all models of the server. `tasks` runs operations and lanes; the error of a lane ends it."""
         self._models = models
-        self._loader = loader
+        self.loader = loader
         self._capacity = capacity
         self._tasks = tasks
         self._clock = asyncio.get_running_loop().time
@@ -197,7 +197,7 @@ class ModelOperations:
             registered.change_state(ModelState.LOADING)
         same = managed.digest if managed.runs_as(entry) else ""
         try:
-            version = await self._loader.load(entry, same, partial(self._room.make, managed))
+            version = await self.loader.load(entry, same, partial(self._room.make, managed))
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error

@@ -7,7 +7,7 @@ cores that requests need.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
 from rerank_service.engine.process_memory import ProcessMemory, process_memory
@@ -18,6 +18,8 @@ from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import select_model
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
+
+T = TypeVar("T")
 
 
 class Selected(Protocol):
@@ -68,7 +70,8 @@ class VersionLoader:
         self._select = select
         self._read_limits = read_limits
         self._read_memory = read_memory
-        self._one_at_a_time = asyncio.Lock()
+        self.one_at_a_time = asyncio.Lock()
+        """Held while a model is loaded."""
         self._loaded_any = False
 
     async def load(self, entry: ModelEntry, serving_digest: str, make_room: MakeRoom) -> Version | None:
@@ -78,7 +81,7 @@ class VersionLoader:
             BundleInvalid: the model cannot be served.
             MemoryTooSmall: it does not fit beside the loaded models.
         """
-        async with self._one_at_a_time:
+        async with self.one_at_a_time:
             selected = await run_in_background(lambda: self._select(self.options_of(entry)))
             if serving_digest and selected.bundle.digest == serving_digest:
                 return None
@@ -86,16 +89,27 @@ class VersionLoader:
             while await run_in_background(lambda: selected.may_exceed(self._read_limits())):
                 if not await make_room():
                     break
-            return await self._measured(selected)
+            return await self._checked(selected)
 
-    async def _measured(self, selected: Selected) -> Version:
-        await give_back_freed_memory()
-        before = self._read_memory()
-        held = before.held if before is not None and self._loaded_any else 0
-        await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
-        model = await run_in_background(selected.load)
-        self._loaded_any = True
-        await give_back_freed_memory()
-        after = self._read_memory()
+    async def measured(self, load: Callable[[], T]) -> tuple[T, int | None]:
+        """Run a load, which blocks. Return its result, and the memory that it took, in bytes; None: not measured.
+
+        The caller holds `one_at_a_time`.
+        """
+        before = await self._memory()
+        result = await run_in_background(load)
+        after = await self._memory()
         taken = max(0, after.resident - before.resident) if before is not None and after is not None else None
-        return Version(model, taken)
+        return result, taken
+
+    async def _memory(self) -> ProcessMemory | None:
+        await give_back_freed_memory()
+        return self._read_memory()
+
+    async def _checked(self, selected: Selected) -> Version:
+        memory = self._read_memory()
+        held = memory.held if memory is not None and self._loaded_any else 0
+        await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
+        version = Version(*await self.measured(selected.load))
+        self._loaded_any = True
+        return version

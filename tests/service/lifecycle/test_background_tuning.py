@@ -2,38 +2,69 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
 from rerank_service.errors import BundleInvalid
+from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.background_tuning import tuning_in_background
+from rerank_service.lifecycle.model_control_errors import LoadFailed
+from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import Names, ServedModel
-from rerank_service.models.tuning.improve import FasterModel, Improvement, SameEngine
-from support.managed import MB, FakeStore, entry, managed
+from rerank_service.models.tuning.improve import FasterModel, Improvement, LoadChosen, SameEngine
+from support.managed import MB, FakeStore, ManagedServer, entry, managed
 
 
 class Tuning:
-    """Improvements that a test decides."""
+    """Improvements that a test decides. Created on the event loop."""
 
     def __init__(self, store: FakeStore) -> None:
         self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._begun = asyncio.Semaphore(0)
         self.begun: list[str] = []
         self.gave_up: list[str] = []
         self.finish = threading.Event()
 
-    def faster(self, model: ModelEntry, running: ServedModel, give_up: threading.Event) -> Improvement | None:
-        """Load the same bundle as version 9, when the test lets it. Return None if it gives up."""
+    async def begins(self) -> None:
+        """Wait until one more tuning has begun."""
+        async with asyncio.timeout(10):
+            await self._begun.acquire()
+
+    def choose(self, model: ModelEntry, running: ServedModel, give_up: threading.Event) -> LoadChosen | None:
+        """Choose version 9 of the same bundle, when the test lets it. Return None if it gives up."""
         self.begun.append(str(model.name))
+        self._loop.call_soon_threadsafe(self._begun.release)
         while not self.finish.wait(0.001):
             if give_up.is_set():
                 self.gave_up.append(str(model.name))
                 return None
-        self._store.versions[model.folder.name] = 9
-        loaded = self._store.load(running.bundle, Names(model.name))
+        return partial(self._load, model, running.bundle)
+
+    def _load(self, model: ModelEntry, bundle: Bundle) -> Improvement:
+        self._store.versions[bundle.folder.name] = 9
+        self._store.broken.discard(bundle.folder.name)
+        loaded = self._store.load(bundle, Names(model.name))
         return FasterModel(replace(loaded, info=replace(loaded.info, precision="int8")))
+
+
+async def _until(server: ManagedServer, holds: Callable[[], bool]) -> None:
+    """Wait for a condition that a change of a model's state makes true."""
+    changed = asyncio.Event()
+    server.registry.on_change(changed.set)
+    async with asyncio.timeout(10):
+        while not holds():
+            changed.clear()
+            await changed.wait()
+
+
+def _is_faster(server: ManagedServer, *names: str) -> bool:
+    return all(server.registry.find(name).info.precision == "int8" for name in names)
 
 
 async def test_models_change_to_faster_engines_one_after_the_other(store: FakeStore) -> None:
@@ -45,10 +76,9 @@ async def test_models_change_to_faster_engines_one_after_the_other(store: FakeSt
             held.hold()
             accepted = asyncio.create_task(server.rank("a"))
             await held.started()
-            async with tuning_in_background(server.manager, tuning.faster), asyncio.timeout(20):
+            async with tuning_in_background(server.manager, tuning.choose), asyncio.timeout(20):
                 tuning.finish.set()
-                while {info.precision for info in server.registry.infos()} != {"int8"}:
-                    await asyncio.sleep(0.001)
+                await _until(server, lambda: _is_faster(server, "a", "b"))
                 assert [await server.rank("a"), await server.rank("x")] == [9, 9]
                 held.release()
                 assert await accepted == 1
@@ -63,8 +93,8 @@ async def test_models_change_to_faster_engines_one_after_the_other(store: FakeSt
 async def test_a_tuning_updates_the_reason_of_the_version_that_serves(store: FakeStore) -> None:
     """The version stays if it is the fastest, and its description gets the reason."""
 
-    def same(_entry: ModelEntry, running: ServedModel, _give_up: threading.Event) -> Improvement:
-        return SameEngine(replace(running.info, explanation="the fastest"))
+    def same(_entry: ModelEntry, running: ServedModel, _give_up: threading.Event) -> LoadChosen:
+        return lambda: SameEngine(replace(running.info, explanation="the fastest"))
 
     async with managed(store, entry("a")) as server:
         async with tuning_in_background(server.manager, same), asyncio.timeout(10):
@@ -88,7 +118,7 @@ async def test_a_tuning_that_fails_changes_nothing(
 ) -> None:
     """The version continues to serve. The log has the reason, what to do, and the place of an unexpected error."""
 
-    def fail(*_: object) -> Improvement:
+    def fail(*_: object) -> LoadChosen:
         raise error
 
     async with managed(store, entry("a")) as server:
@@ -125,7 +155,7 @@ async def test_a_new_version_ends_the_tuning_of_the_old_one(store: FakeStore) ->
     tuning = Tuning(store)
     async with (
         managed(store, entry("a")) as server,
-        tuning_in_background(server.manager, tuning.faster),
+        tuning_in_background(server.manager, tuning.choose),
         asyncio.timeout(20),
     ):
         while not tuning.begun:
@@ -145,23 +175,42 @@ async def test_a_faster_engine_waits_for_a_load(store: FakeStore) -> None:
     """If the load fails, the version that was tuned still serves, and changes to the faster engine."""
     tuning = Tuning(store)
     async with managed(store, entry("a")) as server:
-        async with tuning_in_background(server.manager, tuning.faster), asyncio.timeout(20):
-            while not tuning.begun:
-                await asyncio.sleep(0.001)
+        async with tuning_in_background(server.manager, tuning.choose), asyncio.timeout(20):
+            await tuning.begins()
             store.hold()
             store.versions["a"], store.broken = 2, {"a"}
             load = asyncio.create_task(server.manager.load("a"))
             await store.loading(2)
             tuning.finish.set()
-            await store.loading(3)
             assert await server.rank() == 1
-            store.broken.clear()
-            store.broken.add("other")
             store.release()
-            await asyncio.wait([load])
-            while await server.rank() == 1:
-                await asyncio.sleep(0.001)
+            with pytest.raises(LoadFailed):
+                await load
+            await _until(server, lambda: _is_faster(server, "a"))
+            assert await server.rank() == 9
+            assert store.loads == ["a"] * 3
         assert (await server.manager.unload("a")).state.value == "unloaded"
+
+
+async def test_memory_of_a_tuned_model_is_that_of_its_load(store: FakeStore) -> None:
+    """Not that of a model that was loaded during the tuning. Nor has that model the memory of the tuned one."""
+    tuning = Tuning(store)
+    async with (
+        managed(store, entry("a"), entry("b", on_demand=True)) as server,
+        tuning_in_background(server.manager, tuning.choose),
+    ):
+        await tuning.begins()
+        store.hold()
+        load = asyncio.create_task(server.manager.load("b"))
+        await store.loading(2)
+        tuning.finish.set()
+        for _ in range(10):  # time in which the tuning ends: its load would begin
+            await run_in_background(lambda: None)
+        assert store.loads == ["a", "b"]
+        store.release()
+        assert (await load).memory_bytes == 100 * MB
+        await _until(server, lambda: _is_faster(server, "a"))
+        assert server.manager.statuses()[0].memory_bytes == 100 * MB
 
 
 async def test_a_faster_engine_does_not_wait_for_an_unload(store: FakeStore) -> None:
@@ -174,12 +223,12 @@ async def test_a_faster_engine_does_not_wait_for_an_unload(store: FakeStore) -> 
         await held.started()
         finished = threading.Event()
 
-        def faster(model: ModelEntry, running: ServedModel, _give_up: threading.Event) -> Improvement | None:
+        def choose(model: ModelEntry, running: ServedModel, _give_up: threading.Event) -> LoadChosen | None:
             finished.wait()  # it has found the faster engine before it could give up
-            return tuning.faster(model, running, threading.Event())
+            return tuning.choose(model, running, threading.Event())
 
         tuning.finish.set()
-        async with tuning_in_background(server.manager, faster), asyncio.timeout(20):
+        async with tuning_in_background(server.manager, choose), asyncio.timeout(20):
             unload = asyncio.create_task(server.manager.unload("a"))
             await asyncio.sleep(0)
             finished.set()

@@ -53,7 +53,7 @@ async def test_loads_run_one_after_the_other(small_model: Bundle, tmp_path: Path
     class Counted(VersionLoader):
         """Counts the loads that run at the same time."""
 
-        async def _measured(self, selected: object) -> None:  # type: ignore[override]
+        async def _checked(self, selected: object) -> None:  # type: ignore[override]
             running.append(1)
             await asyncio.sleep(0.01)
             assert running == [1]

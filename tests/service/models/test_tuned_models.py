@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from structlog.testing import capture_logs
 
 from rerank_service import __main__ as entry
 from rerank_service.engine.available import AvailableEngines, available_engines
@@ -24,10 +25,11 @@ from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.loading import load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning import improve, memory_estimate
+from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.explain import explain
 from rerank_service.models.tuning.full import tune_full
 from rerank_service.models.tuning.full_run import tune
-from rerank_service.models.tuning.improve import FasterModel, ImproveOnce, SameEngine, load_faster
+from rerank_service.models.tuning.improve import FasterModel, ImproveOnce, SameEngine, choose_faster
 from rerank_service.models.tuning.memory_estimate import memory_shortage
 from rerank_service.models.tuning.record import EngineMeasurement, TuningRecord, parse_record
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
@@ -38,6 +40,7 @@ from rerank_service.models.variants.recipes import INT8_ROWS
 from rerank_service.scheduling.batching import Batch
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
+from support.faster_models import load_faster
 from support.hub_folder import edit_graph, write_hub_folder
 from support.limits import batch_limits
 from support.small import write_small_model
@@ -119,7 +122,7 @@ def test_each_version_of_a_model_is_tuned_once(
 ) -> None:
     """Also a version of a hub folder, which has no digest; and again if another engine is requested."""
     tuned: list[EngineRequest] = []
-    monkeypatch.setattr(improve, "load_faster", lambda options, *_: tuned.append(options.requested))
+    monkeypatch.setattr(improve, "choose_faster", lambda options, *_: tuned.append(options.requested))
     hub = Path(shutil.copytree(small_model.folder, tmp_path / "hub"))
     (hub / "manifest.json").unlink()
     requests = {"exact": EngineRequest(Provider.CPU, Precision.FP32), "any": EngineRequest()}
@@ -146,6 +149,28 @@ def test_tuning_of_another_process_is_used(starter: Bundle, tmp_path: Path) -> N
     assert isinstance(faster, FasterModel)
     assert faster.model.encoder.engine == INT8
     assert load_faster(options, faster.model, threading.Event()) is None
+
+
+def test_chosen_engine_without_memory_is_neither_loaded_nor_kept(
+    starter: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model may have been loaded during the tuning."""
+    monkeypatch.setattr(improve, "_tune", lambda *_: TuningOutcome(INT8, _tuned(INT8).trials, ()))
+    options = _options(starter.folder, tmp_path, EngineRequest(Provider.CPU))
+    left = 10**9
+    load = choose_faster(options, load_selected(options), threading.Event(), memory_left=lambda: left)
+    assert load is not None
+    left = 0
+    with capture_logs() as logs:
+        assert load() is None
+    assert [(log["event"], log["engine"], log["next"]) for log in logs] == [
+        ("chosen engine not loaded", "cpu int8", "the model stays on cpu fp32")
+    ]
+    key, cache = tuning_key(starter, options.requested), Cache(tmp_path)
+    assert cache.tuning(key) is None
+    left = 10**9
+    assert isinstance(load(), FasterModel)
+    assert cache.tuning(key) is not None
 
 
 def test_engine_that_exceeds_the_memory_limit_is_not_loaded(small_model: Bundle, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -46,6 +47,15 @@ class SameEngine:
 Improvement = FasterModel | SameEngine
 
 
+LoadChosen = Callable[[], Improvement | None]
+"""Loads the running model on the engine that was chosen, unless it runs there, and keeps the choice. Blocks.
+
+Returns None if there is not enough memory now. No choice is kept then.
+
+Raises BundleInvalid: the model does not load on that engine, or its files changed since it was loaded. No choice is
+kept."""
+
+
 class ImproveOnce:
     """Improves each model once for a bundle and a requested engine. Later loads of the model are not tuned again, also
     if no result can be kept. Used by one thread at a time."""
@@ -54,37 +64,49 @@ class ImproveOnce:
         self._options_of = options_of
         self._tuned: set[tuple[str, str]] = set()
 
-    def __call__(self, entry: ModelEntry, running: ServedModel, halt: threading.Event) -> Improvement | None:
-        """Improve the version that serves, as `load_faster`."""
+    def __call__(self, entry: ModelEntry, running: ServedModel, halt: threading.Event) -> LoadChosen | None:
+        """Choose an engine for the version that serves, as `choose_faster`."""
         options = self._options_of(entry)
         requested = runnable_request(running.bundle, options.requested)
         tuning = running.info.name, _key_of_verified(running.bundle, requested)
         if tuning in self._tuned:
             return None
+        load: LoadChosen | None = None
         try:
-            return load_faster(options, running, halt)
+            load = choose_faster(options, running, halt)
         finally:
-            if not halt.is_set():
-                self._tuned.add(tuning)
+            if load is None:
+                self._note(tuning, halt)
+        return load and partial(self._load, load, tuning, halt)
+
+    def _load(self, load: LoadChosen, tuning: tuple[str, str], halt: threading.Event) -> Improvement | None:
+        try:
+            return load()
+        finally:
+            self._note(tuning, halt)
+
+    def _note(self, tuning: tuple[str, str], halt: threading.Event) -> None:
+        if not halt.is_set():
+            self._tuned.add(tuning)
 
 
-def load_faster(
+def choose_faster(
     options: ModelOptions, running: ServedModel, halt: threading.Event, memory_left: MemoryLeft = cgroup_memory_left
-) -> Improvement | None:
-    """Choose the fastest engine whose ranking matches fp32, keep the result, and load the model on it. Blocks.
+) -> LoadChosen | None:
+    """Choose the fastest engine whose ranking matches fp32. Return a function that loads the model on it. Blocks.
 
-    The result is kept in any case, so that the next start, `rerank doctor` and `RerankClient.local()` use the same
+    That function keeps the result, so that the next start, `rerank doctor` and `RerankClient.local()` use the same
     engine. It is provisional if an engine is not decided: then the next start tunes again.
 
-    If a tuning is cached that is not provisional, the model is loaded on its engine, without another tuning: another
+    If a tuning is cached that is not provisional, its engine is the chosen one, without another tuning: another
     process may have tuned since the running version was loaded.
 
     Returns None if the settings leave no choice, if the cached tuning chose the engine that runs, if this tuning does
     not decide about the engine that a provisional one chose, or after `halt` is set.
 
     Raises:
-        BundleInvalid: the model does not load on the chosen engine, no query of the parity set fits its token limit, or
-            its files changed since it was loaded. No choice is kept.
+        BundleInvalid: no query of the parity set fits the model's token limit, or its files changed since it was
+            loaded. No choice is kept.
     """
     bundle, cache = running.bundle, Cache(options.cache)  # the bundle was verified when it was loaded
     requested = runnable_request(bundle, options.requested)
@@ -96,7 +118,7 @@ def load_faster(
     check = memory_check(bundle, options.lanes_on, memory_left, running.encoder.engine)
     if earlier is not None and not earlier.provisional:
         runs = options.with_cuda_graphs(earlier.engine) == running.encoder.engine
-        return None if runs or check(earlier.engine) else _improvement(options, running, earlier, cache)
+        return None if runs else _Choice(options, running, earlier, check).load
     time = TuningTime.start(options.tune_seconds, halt)
     available = available_engines(requested.provider, requested.precision)
     loaders = [_loader(options, running, cache, check) for _ in range(2)]
@@ -112,12 +134,7 @@ def load_faster(
         return None  # it would only take back what the earlier tuning found
     for loader in loaders:
         loader.release()  # the chosen engine is loaded with all lanes, beside the running one only
-    improvement = _improvement(options, running, tuned, cache)
-    bundle.check_unchanged()  # else engines of other files may have been measured
-    _keep(tuned, key, earlier, cache)
-    _log.info("tuned", engine=str(tuned.engine), why=tuned.reason())
-    _log.debug("tuning results", why=tuned.explanation())
-    return improvement
+    return partial(_Choice(options, running, tuned, check).load_and_keep, key, earlier)
 
 
 def _key_of_verified(bundle: Bundle, requested: EngineRequest) -> str:
@@ -145,11 +162,35 @@ def _replaces(tuned: TuningRecord, other: TuningRecord | None) -> bool:
     return other.provisional and (not tuned.provisional or tuned.decides(other.engine))
 
 
-def _improvement(options: ModelOptions, running: ServedModel, tuned: TuningRecord, cache: Cache) -> Improvement:
-    """Load the model on the chosen engine, unless it runs there. Without an error, later starts may use this engine."""
-    if options.with_cuda_graphs(tuned.engine) == running.encoder.engine:
-        return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
-    return FasterModel(load_on(running.bundle, options, Selection.of(tuned), cache))
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """An engine that was chosen for a running model."""
+
+    options: ModelOptions
+    running: ServedModel
+    tuned: TuningRecord
+    memory_check: MemoryCheck
+
+    def load(self) -> Improvement | None:
+        """Load the model on the engine, unless it runs there, or memory does not suffice for both."""
+        running, tuned = self.running, self.tuned
+        if self.options.with_cuda_graphs(tuned.engine) == running.encoder.engine:
+            return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
+        if (shortage := self.memory_check(tuned.engine)) is not None:
+            stays = f"the model stays on {running.encoder.engine}"
+            _log.warning("chosen engine not loaded", engine=str(tuned.engine), why=shortage.reason, next=stays)
+            return None
+        return FasterModel(load_on(running.bundle, self.options, Selection.of(tuned), Cache(self.options.cache)))
+
+    def load_and_keep(self, key: str, earlier: TuningRecord | None) -> Improvement | None:
+        """Load the model, and keep the new record if there is no error: later starts may use this engine."""
+        improvement = self.load()
+        self.running.bundle.check_unchanged()  # else engines of other files may have been measured
+        if improvement is not None:
+            _keep(self.tuned, key, earlier, Cache(self.options.cache))
+            _log.info("tuned", engine=str(self.tuned.engine), why=self.tuned.reason())
+            _log.debug("tuning results", why=self.tuned.explanation())
+        return improvement
 
 
 def _record(outcome: TuningOutcome, available: AvailableEngines) -> TuningRecord:

@@ -18,10 +18,10 @@ from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.served_model import ServedModel
 from rerank_service.models.tuning import improve
 from rerank_service.models.tuning.engine_loader import EngineLoader, EngineNotLoaded
-from rerank_service.models.tuning.improve import load_faster
 from rerank_service.models.tuning.memory_estimate import MemoryShortage
 from rerank_service.models.variants.cache import Cache
 from rerank_service.scheduling.batching import Batch
+from support.faster_models import load_faster
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 OPENVINO = Engine(Provider.OPENVINO, Precision.FP32)
