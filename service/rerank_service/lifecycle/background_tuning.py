@@ -14,9 +14,11 @@ from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.freed_memory import give_back_freed_memory
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.model_manager import ModelManager
+from rerank_service.lifecycle.tuning_attempt import TuningAttempt
 from rerank_service.lifecycle.version_loading import Version
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import ServedModel
+from rerank_service.models.tuning.background import TuningCancelled
 from rerank_service.models.tuning.improve import FasterModel, Improvement, LoadChosen, SameEngine
 
 _log = structlog.get_logger()
@@ -28,61 +30,96 @@ Returns a function that loads the version on that engine, or None to change noth
 
 
 class BackgroundTuning:
-    """Tunes the models that are loaded. Used on the event loop only."""
+    """Tunes the models that are loaded. Implements `Tuner`. Used on the event loop only."""
 
     def __init__(self, manager: ModelManager, choose_faster: ChooseFaster) -> None:
         self._manager = manager
+        self._loader = manager.operations.loader
         self._choose_faster = choose_faster
         self._waiting: asyncio.Queue[ManagedModel] = asyncio.Queue()
-        self._current: ManagedModel | None = None
-        self._give_up = threading.Event()
+        self._current: TuningAttempt | None = None
 
     def add(self, managed: ManagedModel) -> None:
-        """Tune a model when the ones before it are tuned."""
+        """See `Tuner`."""
         self._waiting.put_nowait(managed)
 
     def retire(self, managed: ManagedModel) -> None:
-        """Give up the tuning of a version that takes no more requests, so that its memory is freed."""
-        if managed is self._current:
-            self._give_up.set()
+        """See `Tuner`."""
+        if self._current is not None and self._current.managed is managed:
+            self._current.give_up()
+
+    async def ended(self, managed: ManagedModel) -> None:
+        """See `Tuner`."""
+        if self._current is not None and self._current.managed is managed:
+            await self._current.ended.wait()
+
+    async def make_room(self) -> bool:
+        """See `Tuner`."""
+        current = self._current
+        if current is None:
+            return False
+        if not current.halt.is_set():
+            self.add(current.managed)
+            current.give_up()
+        await current.ended.wait()
+        return True
 
     def stop(self) -> None:
         """Give up the tuning that is running."""
-        self._give_up.set()
+        if self._current is not None:
+            self._current.give_up()
 
     async def run(self) -> None:
-        """Tune one model after the other."""
+        """Tune one model after the other. A tuning does not begin while a model is loaded: it would take its memory."""
         while True:
             managed = await self._waiting.get()
+            await self._loader.idle()
             if managed.registered.model is not None:
-                self._current, self._give_up = managed, threading.Event()
-                await self._tune(managed, managed.registered.model)
-                self._current = None
-                await give_back_freed_memory()  # that of the engines that were tried
+                self._current = attempt = TuningAttempt(managed)
+                try:
+                    await self._tune(attempt, managed.registered.model)
+                    await give_back_freed_memory()
+                finally:
+                    self._current = None
+                    attempt.ended.set()
 
-    async def _tune(self, managed: ManagedModel, running: ServedModel) -> None:
+    async def _tune(self, attempt: TuningAttempt, running: ServedModel) -> None:
         try:
-            improvement, memory = await self._improvement(managed.entry, running)
-        except Exception as error:  # noqa: BLE001 - the server continues with the version that serves
-            self._log_failure(managed, running, error)
+            await self._improve(attempt, running)
+        except TuningCancelled:
             return
+        except Exception as error:  # noqa: BLE001 - the server continues with the version that serves
+            self._log_failure(attempt.managed, running, error)
+
+    async def _improve(self, attempt: TuningAttempt, running: ServedModel) -> None:
+        """Choose an engine, load the version on it, and let it take the requests.
+
+        Raises:
+            TuningCancelled: the tuning was given up.
+        """
+        managed, operations = attempt.managed, self._manager.operations
+        load = await run_in_background(partial(self._choose_faster, managed.entry, running, attempt.halt))
+        if load is None:
+            return
+        improvement, memory = await self._loaded(attempt, load)
         match improvement:
             case FasterModel(model):
-                self._current = None  # the swap retires the version
-                if await self._manager.operations.swap(managed, running, Version(model, memory)):
+                async with attempt.waiting():
+                    await operations.settled(managed)
+                if await operations.swap(managed, running, Version(model, memory)):
                     self._log_swap(managed, model)
             case SameEngine(info) if managed.serves(running):
                 managed.registered.describe(info)
 
-    async def _improvement(self, entry: ModelEntry, running: ServedModel) -> tuple[Improvement | None, int | None]:
-        """Choose an engine, and load the version on it as any other version: while no other one is loaded. Return the
-        memory that the load took, too."""
-        loader, give_up = self._manager.operations.loader, self._give_up
-        load = await run_in_background(partial(self._choose_faster, entry, running, give_up))
-        if load is None:
-            return None, None
-        async with loader.one_at_a_time:
-            return (None, None) if give_up.is_set() else await loader.measured(load)
+    async def _loaded(self, attempt: TuningAttempt, load: LoadChosen) -> tuple[Improvement | None, int | None]:
+        """Load a version on the chosen engine while no other one is loaded. Return the memory that it took, too."""
+        async with attempt.waiting():
+            await self._loader.one_at_a_time.acquire()
+        try:
+            attempt.check()
+            return await self._loader.measured(load)
+        finally:
+            self._loader.one_at_a_time.release()
 
     def _log_failure(self, managed: ManagedModel, running: ServedModel, error: Exception) -> None:
         _log.warning(
@@ -113,7 +150,7 @@ async def tuning_in_background(manager: ModelManager, choose_faster: ChooseFaste
     """Tune all loaded models during the block, and those that are loaded later. The end of the block does not wait for
     that."""
     tuning = BackgroundTuning(manager, choose_faster)
-    manager.operations.on_loaded, manager.operations.on_retired = tuning.add, tuning.retire
+    manager.operations.tuner = tuning
     for managed in manager.models:
         tuning.add(managed)
     task = asyncio.create_task(tuning.run())

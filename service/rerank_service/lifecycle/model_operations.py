@@ -20,6 +20,7 @@ from rerank_service.lifecycle.managed_model import UNLOADING, ManagedModel, Oper
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control_errors import LoadConflict
 from rerank_service.lifecycle.room import Room
+from rerank_service.lifecycle.tuner import NoTuner, Tuner
 from rerank_service.lifecycle.version_loading import Version, VersionLoader
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.model_state import ModelState
@@ -31,14 +32,9 @@ DIGEST_DIGITS = 12
 """Number of logged digits of a digest."""
 _log = structlog.get_logger()
 
-OnVersion = Callable[[ManagedModel], None]
 Outcome = asyncio.Task[Exception | None]
 """The task of an operation. It returns the error of the operation, and raises only CancelledError, when the server
 ends."""
-
-
-def _ignore(_managed: ManagedModel) -> None:
-    """Do nothing."""
 
 
 class ModelOperations:
@@ -66,10 +62,8 @@ class ModelOperations:
         """True when the server accepts no more requests."""
         self.stopping = False
         """True while the server shuts down. No request loads a model then."""
-        self.on_loaded: OnVersion = _ignore
-        """Called when a loaded version begins to serve."""
-        self.on_retired: OnVersion = _ignore
-        """Called when a version takes no more requests."""
+        self.tuner: Tuner = NoTuner()
+        """Tunes the versions that serve."""
 
     def load(self, managed: ManagedModel, entry: ModelEntry) -> Outcome:
         """Load the version of an entry, and let it take the requests of the model. Join a load of the same entry.
@@ -197,7 +191,7 @@ class ModelOperations:
             registered.change_state(ModelState.LOADING)
         same = managed.digest if managed.runs_as(entry) else ""
         try:
-            version = await self.loader.load(entry, same, partial(self._room.make, managed))
+            version = await self.loader.load(entry, same, lambda: self._room.make(managed, self.tuner))
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error
@@ -207,7 +201,7 @@ class ModelOperations:
         else:
             self._serve(managed, version)
             self._log_served(managed)
-            self.on_loaded(managed)
+            self.tuner.add(managed)
         return None
 
     def _log_served(self, managed: ManagedModel) -> None:
@@ -261,7 +255,7 @@ class ModelOperations:
         registered.serve(model, version.memory_bytes)
         if earlier is not None:
             earlier.scheduler.retire()
-            self.on_retired(managed)
+            self.tuner.retire(managed)
 
     async def _run_lanes(self, managed: ManagedModel, model: ServedModel) -> None:
         """Run the batches of a version until its last request has ended. Then free its memory."""
@@ -275,9 +269,10 @@ class ModelOperations:
         if model is not None:
             registered.change_state(ModelState.DRAINING, reason)
             model.scheduler.retire()
-            self.on_retired(managed)
+            self.tuner.retire(managed)
         del model  # its memory is freed when its lanes end
         if managed.lanes:
             await asyncio.wait(managed.lanes)
+        await self.tuner.ended(managed)  # it may have used the version
         registered.change_state(ModelState.UNLOADED, reason)
         _log.info("model unloaded", model=managed.name, why=reason)

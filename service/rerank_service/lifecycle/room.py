@@ -1,12 +1,13 @@
-"""Make room for the load of a model: free the memory of models that are not in use."""
+"""Make room for the load of a model: free memory that no request needs."""
 
 import asyncio
 from collections.abc import Callable, Mapping
 
 from rerank_service.lifecycle.managed_model import ManagedModel
+from rerank_service.lifecycle.tuner import Tuner
 
 _WAIT = 30.0
-"""Maximum seconds in which a load waits for the memory of a model that finishes its requests."""
+"""Maximum seconds in which a load waits for memory: that of a model that finishes its requests, or of a tuning."""
 
 Unload = asyncio.Task[Exception | None]
 """The task of an operation that unloads a model."""
@@ -26,9 +27,14 @@ class Room:
         self._unloads.add(unload)
         unload.add_done_callback(self._unloads.discard)
 
-    async def make(self, loading: ManagedModel) -> bool:
-        """Unload the on-demand model that has been without requests for the longest time, or wait for a model that is
-        being unloaded. Return False if no memory became free."""
+    async def make(self, loading: ManagedModel, tuner: Tuner) -> bool:
+        """Free memory, in the way that harms least: give up the tuning that is running, or unload the on-demand model
+        that has been without requests for the longest time, or wait for a model that is being unloaded.
+
+        Return False if no memory became free.
+        """
+        if await self._tuning_ends(tuner):
+            return True
         idle = (managed for managed in self._models.values() if managed.is_idle and managed is not loading)
         victim = min(idle, key=lambda managed: managed.registered.last_used, default=None)
         if victim is None:
@@ -36,6 +42,14 @@ class Room:
         unload = self._start_unload(victim, f"model {loading.name!r} needs its memory")
         ended, _ = await asyncio.wait([unload], timeout=_WAIT)
         return bool(ended)
+
+    async def _tuning_ends(self, tuner: Tuner) -> bool:
+        """Give up the tuning. Return False if none is running, or if it takes too long."""
+        try:
+            async with asyncio.timeout(_WAIT):
+                return await tuner.make_room()
+        except TimeoutError:
+            return False
 
     async def _unload_ends(self) -> bool:
         """Wait until a model is unloaded. Return False if none is being unloaded, or if it takes too long."""

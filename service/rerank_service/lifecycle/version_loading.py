@@ -91,6 +91,11 @@ class VersionLoader:
                     break
             return await self._checked(selected)
 
+    async def idle(self) -> None:
+        """Wait until no model is being loaded."""
+        async with self.one_at_a_time:
+            pass
+
     async def measured(self, load: Callable[[], T]) -> tuple[T, int | None]:
         """Run a load, which blocks. Return its result, and the memory that it took, in bytes; None: not measured.
 

@@ -42,19 +42,19 @@ DOCUMENT_TOKENS = 64
 
 
 class TuningCancelled(Exception):
-    """The server is shutting down."""
+    """The tuning was given up: its version takes no more requests, or other models need its memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuningTime:
-    """The deadline of a tuning, and its cancellation by a shutdown."""
+    """The deadline of a tuning, and its cancellation."""
 
     seconds: float
     """Maximum duration."""
     deadline: float
     """A time of `clock`, in seconds."""
     halt: threading.Event
-    """Set when the server shuts down."""
+    """Set when the tuning is given up."""
     clock: Clock = time.perf_counter
 
     @classmethod
@@ -68,7 +68,7 @@ class TuningTime:
         return self.clock() > self.deadline
 
     def check(self) -> None:
-        """Raise TuningCancelled if the server is shutting down."""
+        """Raise TuningCancelled if the tuning is given up."""
         if self.halt.is_set():
             raise TuningCancelled
 
@@ -85,7 +85,7 @@ def tune_short(
     query.
 
     Raises:
-        TuningCancelled: the server is shutting down.
+        TuningCancelled: the tuning is given up.
     """
     engines = _load_until_deadline(engines, time)
     sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
@@ -131,7 +131,7 @@ class _Rankings:
 
         Raises:
             EngineNotLoaded: the engine does not load again, or fails on a batch.
-            TuningCancelled: the server is shutting down.
+            TuningCancelled: the tuning is given up.
         """
         if engine not in self._comparisons:
             self._comparisons[engine] = self._compare(engine)

@@ -240,7 +240,7 @@ def _tune(options: ModelOptions, running: ServedModel, engines: EngineSet, time:
 
     Raises:
         BundleInvalid: no query of the parity set fits the model's token limit.
-        TuningCancelled: the server is shutting down.
+        TuningCancelled: the tuning is given up.
     """
     bundle = running.bundle
     return tune_short(

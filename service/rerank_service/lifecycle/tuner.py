@@ -1,0 +1,41 @@
+"""What the operations on models ask of the background tuning, which `background_tuning.py` has."""
+
+from typing import Protocol
+
+from rerank_service.lifecycle.managed_model import ManagedModel
+
+
+class Tuner(Protocol):
+    """Looks for faster engines of loaded models. Used on the event loop only."""
+
+    def add(self, managed: ManagedModel) -> None:
+        """Tune a version that begins to serve, when the ones before it are tuned."""
+
+    def retire(self, managed: ManagedModel) -> None:
+        """Give up the tuning of a version that takes no more requests."""
+
+    async def ended(self, managed: ManagedModel) -> None:
+        """Wait until no tuning uses a version of a model. An engine that is being loaded or derived is not stopped."""
+
+    async def make_room(self) -> bool:
+        """Give up the tuning that is running, tune its model later, and wait until its memory is free.
+
+        Return False if no tuning is running.
+        """
+
+
+class NoTuner:
+    """Tunes nothing: the server is starting, or the tuning is off."""
+
+    def add(self, managed: ManagedModel) -> None:
+        """Do nothing."""
+
+    def retire(self, managed: ManagedModel) -> None:
+        """Do nothing."""
+
+    async def ended(self, managed: ManagedModel) -> None:
+        """Return at once."""
+
+    async def make_room(self) -> bool:
+        """Return False."""
+        return False
