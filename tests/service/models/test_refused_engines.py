@@ -18,12 +18,13 @@ from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
 from rerank_service.models.loading import load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.models.tuning.full_run import tune
-from rerank_service.models.tuning.improve import SameEngine, load_faster
+from rerank_service.models.tuning.improve import SameEngine
 from rerank_service.models.tuning.record import TuningRecord
 from rerank_service.models.tuning.startup import EngineRequest, tuning_key
 from rerank_service.models.variants.cache import Cache
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
+from support.faster_models import load_faster
 from support.small import logit, write_small_model
 
 _INT8 = Engine(Provider.CPU, Precision.INT8)
