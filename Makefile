@@ -164,7 +164,7 @@ nightly: export PYTEST_ADDOPTS := --timeout=3600
 nightly: test torture-faults export-test openvino-test test-ray test-clients lowest-test upgrade-test  ## run the tests with new random examples, ten times as many, and the slow suites
 
 # KEEP=1: keep what the tests recorded (golden pairs, the table of docs/clients.md), instead of comparing it
-# ONLY=…: one environment of adapters, current, langchain, legacy, litellm, llamaindex, js, java
+# ONLY=…: one environment of adapters, current, langchain, legacy, litellm, llamaindex, js, java; not with KEEP
 test-clients: $(CLIENTS:%=.venv-clients-%/.clients) .venv-clients-js/.clients  ## run the real clients against a started server, each in an environment of its own
 	PYTHONPATH=tests $(BIN)/python -m clients $(if $(KEEP),--keep) $(if $(ONLY),--only $(ONLY))
 

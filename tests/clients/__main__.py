@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,16 +112,30 @@ async def test(chosen: list[Run], folder: Path) -> bool:
         return await run_all(chosen, _common(started, folder))
 
 
-def main() -> int:
-    """Return 0 if all tests pass and their records equal the committed ones."""
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options. A name without an environment, and --keep with --only, end the process with status 2."""
     parser = argparse.ArgumentParser(
         prog="python -m clients", description=__doc__, epilog=examples_text(_EXAMPLES), formatter_class=HelpFormatter
     )
     parser.add_argument(
         "--keep", action="store_true", help="replace the committed records instead of comparing with them"
     )
-    parser.add_argument("--only", metavar="ENVIRONMENT", help="run one environment, without comparing records")
-    options = parser.parse_args()
+    environments = sorted({run.environment for run in runs()})
+    parser.add_argument(
+        "--only",
+        choices=environments,
+        metavar="ENVIRONMENT",
+        help=f"run one environment, without comparing records: {', '.join(environments)}",
+    )
+    options = parser.parse_args(arguments)
+    if options.keep and options.only:
+        parser.error("--keep replaces the records of all environments: leave out --only")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 if all tests pass and their records equal the committed ones."""
+    options = _parsed(arguments)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # refusals are expected here
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     chosen = [run for run in runs() if options.only in (None, run.environment)]

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from clients import golden_pairs, page, records
+from clients.__main__ import main
 from clients.servers import Servers, servers
 
 _GOLDEN = golden_pairs.read(page.GOLDEN)
@@ -57,3 +58,20 @@ def test_setup_lines_of_the_first_table_were_tested() -> None:
     code = [line.strip("`") for line in after if line.startswith("`") and "(" in line]
     assert len(code) >= 15
     assert set(code) <= {page.setup_line(record) for record in records.read(page.RECORDS)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "cohere"], "invalid choice: 'cohere'"),
+        (["--only", "js", "--keep"], "--keep replaces the records of all environments: leave out --only"),
+    ],
+)
+def test_options_without_effect_are_rejected(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With status 2, before a server is started. Otherwise, a misspelt name would run no test, and pass."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
