@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="only attacks whose title contains this text")
     given = parser.parse_args(arguments)
     chosen = [attack for attack in ATTACKS if given.only.lower() in attack.title.lower()]
+    if not chosen:
+        titles = "; ".join(attack.title for attack in ATTACKS)
+        parser.error(f"--only is {given.only!r}, and no title contains it: {titles}")
     print(_HEAD)
     for attack in chosen:
         with _server(tls=attack.tls) as target:

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from torture import stranger_costs
 from torture.__main__ import main
 from torture.blocks import ended_blocks
 from torture.grpc_fuzz.case import case_of as grpc_case_of
@@ -240,6 +241,14 @@ def test_wrong_arguments_are_rejected(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+
+
+def test_attacks_without_the_text_are_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty table would look like the result of a measurement."""
+    with pytest.raises(SystemExit) as caught:
+        stranger_costs.main(["--only", "idle hands"])
+    assert caught.value.code == 2
+    assert "no title contains it: REST: idle connection; " in capsys.readouterr().err
 
 
 def test_part_of_the_admin_port_starts_it() -> None:
