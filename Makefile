@@ -79,6 +79,7 @@ OF_export-slice := $(OF_export-test)
 OF_.model-given := MODEL
 OF_starter := STARTER EXPORT_VENV
 OF_golden := STARTER EXPORT_VENV
+OF_.starter-given := STARTER
 OF_test-clients := KEEP ONLY
 OF_browser-test := SCREENSHOTS
 OF_bench := QUICK SCALE PEERS ONLY NO_AMX STARTER FRESH RUNTIME EXPORT_VENV OPENVINO_VENV OPENVINO_RUNTIME
@@ -116,7 +117,7 @@ $(error make $(GOALS) has no variable $(UNKNOWN)$(if $(OTHERS), (make $(OTHERS) 
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: .model-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test export-slice openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-gpu bench-highlights bench-overhead bench-replicas bench-lock lock clean
+.PHONY: .model-given .starter-given help run test torture torture-slice torture-faults check coverage lint format type proto proto-drift proto-compat proto-baseline docs docs-drift site site-serve import-graph project-check nightly audit key-timing stranger-costs lowest-test lowest-slice upgrade-test export export-test export-slice openvino-test test-ray test-clients test-clients-js clients-lock gpu-test golden starter browser-test wheel wheel-test image export-image image-test sbom bench bench-models bench-shapes bench-gpu bench-highlights bench-overhead bench-replicas bench-lock lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -276,14 +277,20 @@ gpu-test: $(GPU_VENV)/.gpu  ## check the CUDA provider, on a machine with a GPU 
 	$(GPU_VENV)/bin/python -m pytest tests/gpu
 
 # STARTER: the folder with the weights, the tokenizer and the labels of the bundled model (docs/starter.md)
-starter: $(VENV)/.dev $(EXPORT_VENV)/.export  ## build the bundled model again: make starter STARTER=<folder>
+starter: .starter-given $(VENV)/.dev $(EXPORT_VENV)/.export  ## build the bundled model again: make starter STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_starter.py "$(STARTER)" out/starter
 	$(BIN)/rerank calibrate --model out/starter --labels "$(STARTER)/calibration.jsonl.gz" --graded --picture docs/images/starter-reliability.png
 	cp out/starter/* service/rerank_service/models/starter/
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
 
-golden: $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
+golden: .starter-given $(EXPORT_VENV)/.export  ## compute the golden scores of the bundled model anew: make golden STARTER=<folder>
 	$(EXPORT_VENV)/bin/python tests/golden/make_golden.py "$(STARTER)"
+
+# Before the installation, which takes minutes. An empty name would be the folder of this project
+.starter-given:
+	@test -n "$(STARTER)" || { echo "say which folder has the source of the bundled model: make $(firstword $(filter starter golden,$(GOALS)) starter) STARTER=<folder>" >&2; exit 2; }
+	@test -f "$(STARTER)/config.json" || \
+	  { echo "STARTER is $(STARTER), and $(STARTER)/config.json does not exist: give the folder that has the source of the bundled model" >&2; exit 2; }
 
 # SCREENSHOTS=1: write those of docs/images
 browser-test: $(VENV)/.browser  ## try the playground in the Chromium of this machine (Debian: apt install chromium)

@@ -104,3 +104,34 @@ def test_hub_ids_and_folders_pass_the_check(model: str) -> None:
     """A name that is no folder may be on the hub."""
     done = _make(f"MODEL={model}", ".model-given", run=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("starter", "words"),
+    [
+        ("", "say which folder has the source of the bundled model: make golden STARTER=<folder>"),
+        ("./missing", "STARTER is ./missing, and ./missing/config.json does not exist"),
+        ("docs", "STARTER is docs, and docs/config.json does not exist"),
+    ],
+)
+def test_folder_of_the_starter_is_checked(starter: str, words: str) -> None:
+    """The recipe of the check alone."""
+    done = _make(f"STARTER={starter}", ".starter-given", "golden", run=True)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "installing" not in done.stdout
+
+
+@pytest.mark.parametrize("target", ["starter", "golden"])
+def test_folder_of_the_starter_is_checked_before_the_installation(target: str, tmp_path: Path) -> None:
+    """The exporter needs torch, whose installation takes minutes."""
+    plan = _make(target, f"EXPORT_VENV={tmp_path / 'none'}").stdout
+    assert f"make {target} STARTER=<folder>" in plan
+    assert plan.index("say which folder") < plan.index("installing the exporter")
+
+
+def test_folder_with_a_configuration_passes_the_check(tmp_path: Path) -> None:
+    """As the folder of the starter has it."""
+    (tmp_path / "config.json").touch()
+    done = _make(f"STARTER={tmp_path}", ".starter-given", run=True)
+    assert (done.returncode, done.stderr) == (0, "")
