@@ -36,6 +36,12 @@ def test_ci_runs_on_every_python_version_of_the_classifiers() -> None:
     assert _PROJECT["requires-python"] == f">={versions[0]}"
 
 
+def test_ci_installs_the_oldest_python() -> None:
+    """Without it, `.ci/run` leaves out the tests with the lowest versions."""
+    (installed,) = (step["with"] for step in _CI["jobs"]["run"]["steps"] if "setup-python" in step.get("uses", ""))
+    assert _PROJECT["requires-python"].removeprefix(">=") in installed["python-version"].split()
+
+
 def test_the_required_job_waits_for_all_others() -> None:
     """It fails unless each of them succeeded."""
     required = _CI["jobs"]["required"]
