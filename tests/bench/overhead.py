@@ -116,7 +116,7 @@ def _scraping(url: str) -> Iterator[None]:
     ended = threading.Event()
 
     def scrape() -> None:
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             while not ended.wait(_SCRAPE_SECONDS):
                 client.get(f"{url}/metrics").raise_for_status()
 

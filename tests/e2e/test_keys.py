@@ -45,7 +45,7 @@ def test_pages_of_an_origin_are_allowed(start: Start, small_folder: Path) -> Non
     """By the setting, as a browser asks."""
     server = start("--model", str(small_folder), RERANK_CORS_ORIGINS="https://search.example.com")
     preflight = {"origin": "https://search.example.com", "access-control-request-method": "POST"}
-    response = httpx.options(f"{server.rest}/v2/rerank", headers=preflight)
+    response = httpx.options(f"{server.rest}/v2/rerank", headers=preflight, timeout=60)
     assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, preflight["origin"])
 
 

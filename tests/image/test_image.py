@@ -55,7 +55,7 @@ def test_container_is_healthy(server: Container) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         checked = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="rerank.v1.Rerank"))
     assert checked.status == SERVING
-    assert httpx.get(f"http://127.0.0.1:{server.rest_port}/health/ready").status_code == 200
+    assert httpx.get(f"http://127.0.0.1:{server.rest_port}/health/ready", timeout=60).status_code == 200
 
 
 def test_container_ranks(server: Container) -> None:
@@ -63,7 +63,7 @@ def test_container_ranks(server: Container) -> None:
     with RerankClient(f"127.0.0.1:{server.grpc_port}") as client:
         assert [each.index for each in client.rerank("capital of france", DOCUMENTS).results] == [1, 0]
     body = {"query": "capital of france", "documents": DOCUMENTS}
-    ranked = httpx.post(f"http://127.0.0.1:{server.rest_port}/v2/rerank", json=body)
+    ranked = httpx.post(f"http://127.0.0.1:{server.rest_port}/v2/rerank", json=body, timeout=60)
     assert [each["index"] for each in ranked.json()["results"]] == [1, 0]
 
 

@@ -48,7 +48,7 @@ def _run(code: str, *arguments: str, **variables: str) -> str:
 def test_a_proxy_is_not_asked_for_servers_of_tests(url: str) -> None:
     """Other hosts that need no proxy stay known."""
     proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:1")
-    code = "import httpx, os\nprint(httpx.get(sys.argv[1]).status_code, os.environ['NO_PROXY'])"
+    code = "import httpx, os\nprint(httpx.get(sys.argv[1], timeout=60).status_code, os.environ['NO_PROXY'])"
     shown = _run(code, url, **proxy, NO_PROXY="example.com", no_proxy="")
     assert shown == "200 example.com,127.0.0.1,localhost,::1\n"
 

@@ -137,7 +137,7 @@ class Sweeps:
 
 def _loop(server: OurServer) -> tuple[float, float]:
     """Return the time of the event loop and the number of documents, both since the start."""
-    text = httpx.get(f"{server.rest}/metrics").text
+    text = httpx.get(f"{server.rest}/metrics", timeout=60).text
     return _total(text, "rerank_event_loop_blocked_seconds_sum"), _total(text, "rerank_documents_total")
 
 

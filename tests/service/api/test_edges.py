@@ -64,7 +64,7 @@ async def test_unix_sockets_of_both_edges(edges: Served, tmp_path: Path) -> None
     async with _listening(edges, f"unix:{tmp_path}") as (grpc, rest):
         assert (grpc.targets, rest.urls) == ((f"unix:{grpc_file}",), (f"unix:{rest_file}",))
         transport = httpx.AsyncHTTPTransport(uds=str(rest_file))
-        async with httpx.AsyncClient(transport=transport, base_url="http://rerank") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://rerank", timeout=60) as http:
             ranked = await http.post("/v2/rerank", json={"query": "0", "documents": ["1"]})
         assert ranked.status_code == 200
         options = grpc_options(addresses=listen_addresses([f"unix:{tmp_path}"]))

@@ -86,7 +86,7 @@ async def test_connections_without_tls_are_refused(core: Running, pems: Pems) ->
         async with AsyncRerankClient(f"127.0.0.1:{served.grpc_port}", options=OWN_CONNECTION) as client:
             with pytest.raises(grpc.aio.AioRpcError, match=r"UNAVAILABLE"):
                 await client.rerank("0", ["1"])
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             with pytest.raises(httpx.TransportError):
                 await http.get(f"http://127.0.0.1:{served.rest_port}/health/live")
 
@@ -240,7 +240,7 @@ async def test_unix_sockets_stay_without_tls(core: Running, tmp_path: Path, pems
     ) as served:
         async with AsyncRerankClient(served.grpc.targets[1]) as client:
             await client.rerank("0", ["1"])
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=f"{folder}/rest.sock")) as http:
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=f"{folder}/rest.sock"), timeout=60) as http:
             assert (await http.post("http://rerank/v2/rerank", json=_BODY)).status_code == 200
         await _both_fail(served, pems.ca)
 

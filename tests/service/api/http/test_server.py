@@ -38,7 +38,7 @@ async def test_response_does_not_wait_for_acknowledgements(edges: Served) -> Non
 async def test_path_may_have_additional_slashes(edges: Served, path: str) -> None:
     """A redirect would lose the body or the scheme."""
     host, port = edges.http.base_url.host, edges.http.base_url.port
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         response = await http.post(f"http://{host}:{port}{path}", json={"query": "0", "documents": ["1"]})
     assert response.status_code == 200
 
@@ -143,7 +143,7 @@ async def test_second_stop_waits_for_no_client(edges: Served, monkeypatch: pytes
         _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         writer.write(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
         await writer.drain()
-        async with asyncio.timeout(10), httpx.AsyncClient() as http:
+        async with asyncio.timeout(10), httpx.AsyncClient(timeout=60) as http:
             await http.get(f"{edge.urls[0]}/health/live")
             first = asyncio.create_task(edge.stop(600.0))
             await asyncio.sleep(0.05)  # it polls
@@ -158,7 +158,7 @@ async def test_request_at_the_end_of_the_grace_period_gets_503(edges: Served, ca
     recorder = Recorder()
     async with listening(build_app(edges.routes), rest_options(), Observing(observer=recorder)) as edge:
         edges.core.score.hold()
-        async with httpx.AsyncClient(base_url=edge.urls[0]) as http:
+        async with httpx.AsyncClient(base_url=edge.urls[0], timeout=60) as http:
             request = asyncio.create_task(http.post("/v2/rerank", json={"query": "0", "documents": ["1"]}))
             await edges.core.score.started()
             await edge.stop(0.0)
@@ -178,6 +178,6 @@ async def test_the_header_date_is_renewed(edges: Served, monkeypatch: pytest.Mon
     monkeypatch.setattr(limited_server, "_TICK_SECONDS", 0.0)
     clock = iter(range(10**9, 2 * 10**9, 60))
     monkeypatch.setattr("uvicorn.server.time.time", lambda: next(clock))
-    async with listening(build_app(edges.routes), rest_options()) as edge, httpx.AsyncClient() as http:
+    async with listening(build_app(edges.routes), rest_options()) as edge, httpx.AsyncClient(timeout=60) as http:
         dates = {(await http.get(f"{edge.urls[0]}/health/live")).headers["date"] for _ in range(3)}
     assert len(dates) == 3
