@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc
 from rerank_service.api.auth import Keys, KnownKey, digest
+from rerank_service.models import registered_model
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.registered_model import RegisteredModel
 from rerank_service.models.served_model import ModelInfo
@@ -48,18 +49,21 @@ async def test_an_unloaded_model_is_listed(edges: Served, on_demand: bool) -> No
     assert (ready.status_code, ready.json()) == (200 if on_demand else 503, {"name": "late", "ready": on_demand})
 
 
-async def test_requests_for_a_model_that_is_not_loaded_are_told_to_retry(edges: Served) -> None:
-    """503 and UNAVAILABLE, with the time to retry after."""
+async def test_requests_for_a_model_that_is_not_loaded_are_told_to_retry(
+    edges: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 and UNAVAILABLE, with the time to retry after, long before the deadline."""
+    monkeypatch.setattr(registered_model, "_WAIT_SHARE", 0.005)
     late = _register(edges.core)
     response = await edges.http.post("/v2/rerank", json=BODY)
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     late.load_on_demand = asyncio.get_running_loop().create_future
-    response = await edges.http.post("/v2/rerank", json=BODY, headers={"x-request-timeout": "0.05"})
+    response = await edges.http.post("/v2/rerank", json=BODY, headers={"x-request-timeout": "60"})
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     async with grpc.aio.insecure_channel(edges.address) as channel:
         request = pb.RerankRequest(query="0", documents=[pb.Document(text="1")], model="late")
         with pytest.raises(grpc.aio.AioRpcError, match="still loading") as failed:
-            await rerank_pb2_grpc.RerankStub(channel).Rerank(request, timeout=2)
+            await rerank_pb2_grpc.RerankStub(channel).Rerank(request, timeout=60)
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
     assert not late.live_requests
 
