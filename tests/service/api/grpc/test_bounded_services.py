@@ -105,22 +105,33 @@ async def _is_refused(channel: _Channel) -> bool:
 async def test_slow_messages_are_few(core: Running) -> None:
     """All that has arrived of a message is in memory, up to the maximum of a message. So most calls without their
     message end soon, and a few wait for it. Health checks with their message are served meanwhile."""
+    async with served(core, header_timeout=60.0) as edges:
+        await _half_messages(
+            edges, 20, b"The message did not arrive at once, and other calls wait: try later.", ended=16
+        )
+
+
+async def test_slow_messages_end_in_time(core: Running) -> None:
+    """Those of the few calls that wait."""
     async with served(core, header_timeout=2.0) as edges:
-        reader, writer = await asyncio.open_connection("127.0.0.1", edges.grpc.port)
-        calls = [
-            headers(stream, method) + message(stream, b"a" * 10, size=1000)
-            for stream, method in zip(range(1, 41, 2), itertools.cycle(_METHODS))
-        ]
-        writer.write(START_WITH_LARGE_WINDOWS + b"".join(calls))
-        received = b""
-        for ended in (16, 20):
-            while len(_ended(received)) < ended:
-                assert await _is_served(edges)
-                received += await reader.read(65536)
-            assert len(_ended(received)) == ended
-        assert received.count(b"The message did not arrive at once, and other calls wait: try later.") == 16
-        assert received.count(b"The client sent no message within 2 s.") == 4
-        writer.close()
+        await _half_messages(edges, 4, b"The client sent no message within 2 s.", ended=4)
+
+
+async def _half_messages(edges: Served, calls: int, reason: bytes, *, ended: int) -> None:
+    """Begin the messages of some calls on one connection, and wait until some of them have ended for a reason, and none
+    for another one. Other connections are served meanwhile."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edges.grpc.port)
+    begun = [
+        headers(stream, method) + message(stream, b"a" * 10, size=1000)
+        for stream, method in zip(range(1, 2 * calls, 2), itertools.cycle(_METHODS))
+    ]
+    writer.write(START_WITH_LARGE_WINDOWS + b"".join(begun))
+    received = b""
+    while received.count(reason) < ended:
+        assert await _is_served(edges)
+        received += await reader.read(65536)
+    assert len(_ended(received)) == ended
+    writer.close()
 
 
 def _ended(received: bytes) -> set[int]:
