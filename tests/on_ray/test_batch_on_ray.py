@@ -20,7 +20,6 @@ from support.limits import request_limits
 from support.marked_processes import Started
 from support.small import BOOM
 
-pytestmark = pytest.mark.timeout(300)
 _SECONDS = 240
 _ON_RAY = ("--ray", "local", "--actors", "1", "--actor-cpus", "1")
 

@@ -1,6 +1,8 @@
-"""Each use of httpx says how long it waits."""
+"""How long tests wait: for httpx, and for their own end."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,10 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 _WAITING = {"get", "options", "head", "post", "put", "patch", "delete", "request", "stream", "Client", "AsyncClient"}
 """Functions and classes of httpx that take a timeout."""
+
+
+_DEFAULT = int(tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["timeout"])
+"""Seconds after which a test is ended that has no mark."""
 
 
 def _without_timeout(code: str) -> Iterator[int]:
@@ -32,3 +38,14 @@ def test_a_call_without_a_timeout_is_found() -> None:
     """By the line on which it begins."""
     code = 'httpx.get("a", timeout=1)\nhttpx.get("b")\nhttpx.URL("c")\nhttpx.AsyncClient()\n'
     assert list(_without_timeout(code)) == [2, 4]
+
+
+def test_marks_only_extend_the_time_of_a_test() -> None:
+    """A mark counts more than the option --timeout, with which the same test has more time at night."""
+    marks = [
+        (path.name, int(seconds))
+        for path in (_ROOT / "tests").rglob("test_*.py")
+        for seconds in re.findall(r"pytest\.mark\.timeout\((\d+)\)", path.read_text())
+    ]
+    assert marks
+    assert not [(name, seconds) for name, seconds in marks if seconds <= _DEFAULT]

@@ -170,7 +170,6 @@ async def test_tei_over_grpc_marks_the_call(bundled: Served) -> None:
             await stub.Rerank(unary_request(_DOCUMENTS, query=_CHAT))
 
 
-@pytest.mark.timeout(300)
 async def test_twenty_long_documents_are_admitted_by_their_real_cost(starter: Bundle) -> None:
     """505 tokens of query made 90 windows of each document, far more work than was estimated."""
     query = "my router drops the connection every evening and i tried everything " * 40 + "again " * 25

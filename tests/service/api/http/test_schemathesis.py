@@ -17,7 +17,7 @@ _EXAMPLES = {"nightly": 100}
 """Examples of each route by the profile of Hypothesis; 5 for others."""
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)  # for the examples of a night, on a slow machine
 async def test_schemathesis_finds_no_difference(core: Running, tmp_path: Path) -> None:
     """The server is ready and requires a key."""
     async with served(core, keys=Keys(["sesame"])) as edges:
