@@ -1,5 +1,6 @@
 """Replicas whose network is cut, and names that cannot be resolved: the typed client goes on when it can."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -76,6 +77,8 @@ mount --bind "$1" /etc/hosts; mount --bind "$2" /etc/resolv.conf; shift 2; exec 
 
 def test_a_name_that_cannot_be_resolved_is_reported_until_it_can(small_folder: Path, tmp_path: Path) -> None:
     """The error names the address. The same client works as soon as the name is known."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare (util-linux) is not installed")
     hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"
     hosts.write_text("127.0.0.1 localhost\n")
     resolver.write_text("nameserver 127.0.0.1\n")  # nobody listens there
