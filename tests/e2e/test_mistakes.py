@@ -18,7 +18,6 @@ from support.command_lines import CommandLine, Outcome, run_all
 from support.process import command, environment
 from support.tls import write_pems
 
-_PORTS = ("--grpc-port", "0", "--rest-port", "0")
 _TLS = ("--tls-cert", "good/tls.crt", "--tls-key", "good/tls.key")
 
 

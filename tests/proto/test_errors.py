@@ -33,8 +33,6 @@ from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
 from support.scripted import Reply, scripted
 from support.small import BOOM
 
-Rank = Callable[..., Any]
-
 
 async def _error_of(address: str, kind: str, *documents: str, **options: Any) -> RerankError:
     """Return the error of a call by one of the clients."""

@@ -9,7 +9,6 @@ from torture.stranger import Attack, Target, closed_after, connected, received, 
 
 _GET = b"GET %s HTTP/1.1\r\nhost: x\r\n\r\n"
 _POST = b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-_CHUNKED = b"POST /v1/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 _BEFORE_THE_KEY = 60_000
 """Bytes of a body that is not complete, below the 64 KiB that are read before the key is checked."""
 

@@ -1,6 +1,5 @@
 """Open WebUI, Dify and RAGFlow: their calls, replayed from their sources, and the fields that they read."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,8 +8,6 @@ import requests
 from clients.cases import DOCUMENTS, MODEL, QUERY, Case, RankingTests, RankRequest, expect
 from clients.harness import Harness
 from clients.setups import client_setup
-
-Ask = Callable[["Settings", RankRequest], list[tuple[int, float]]]
 
 
 @dataclass(frozen=True, slots=True)

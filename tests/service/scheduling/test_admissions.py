@@ -11,8 +11,6 @@ from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
 
-_NO_DEADLINE = Deadline(math.inf)
-
 
 def admissions(documents: int = 10, tokens: float = 1_000.0) -> Admissions:
     """Return admissions at time 0."""

@@ -16,10 +16,6 @@ else:
 _BOMB_BYTES = (1_000_000, 40_000_000)
 
 
-def _raw_deflate(data: bytes) -> bytes:
-    return zlib.compress(data)[2:-4]
-
-
 _CODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, mtime=0),
     "x-gzip": lambda data: gzip.compress(data, mtime=0),

@@ -97,9 +97,6 @@ async def test_client_survives_the_end_of_its_idle_connection(core: Running) -> 
                     await asyncio.sleep(0.01)
 
 
-_REQUEST = pb.RerankRequest(query="0", documents=[pb.Document(text="1")]).SerializeToString()
-
-
 @pytest.mark.parametrize("method", [_RERANK, "/rerank.v1.Rerank/RerankStream", "/tei.v1.Rerank/Rerank", _CHECK])
 @pytest.mark.parametrize("content", [b"", message(1, b"a" * 10, size=1000)], ids=["no message", "half message"])
 async def test_slow_message_is_ended_by_the_default_deadline(core: Running, method: str, content: bytes) -> None:

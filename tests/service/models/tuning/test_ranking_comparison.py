@@ -13,8 +13,6 @@ SWAPPED = np.array([5, -7, -6, -5], np.float32)
 """The same probabilities within 0.006, the irrelevant documents in another order."""
 WRONG = np.array([-5, 5, -6, -7], np.float32)
 """The relevant document is second: a loss of 0.37."""
-SLIGHTLY_WRONG = np.array([5, 4.5, -6, -7], np.float32)
-CLOSE = np.array([5, 4.6, -6, -7], np.float32)
 
 
 def _compared(*others: NDArray[np.float32], total: int, enough: int | None = None) -> RankingComparison:
