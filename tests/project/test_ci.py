@@ -16,6 +16,9 @@ _CI, _NIGHTLY = (
     yaml.safe_load((_ROOT / ".github" / "workflows" / f"{name}.yml").read_text()) for name in ("ci", "nightly")
 )
 
+_MISSING = {"3.14": {"openvino-test"}}
+"""Steps that cannot run on a version of Python: onnxruntime-openvino has no wheel for 3.14 yet."""
+
 
 def _made(text: str) -> list[str]:
     """Return the targets of each `make …` in a text."""
@@ -65,7 +68,7 @@ def test_ci_and_hooks_run_targets_of_the_makefile() -> None:
     (default,) = re.findall(r"set -- (.*)", (_ROOT / ".ci" / "run").read_text())
     assert set(default.split()) <= _TARGETS
     for job in _CI["jobs"]["run"]["strategy"]["matrix"]["include"]:
-        assert set(job["steps"].split()) < set(default.split())
+        assert set(job["steps"].split()) == set(default.split()) - _MISSING[job["python"]]
     for hook in _hooks():
         assert hook["entry"].startswith("make ")
         assert set(_made(hook["entry"])) <= _TARGETS
