@@ -133,23 +133,20 @@ def test_scores_do_not_depend_on_the_number_of_lanes(starter: Bundle) -> None:
     assert len(set(scores)) == 1
 
 
-def test_an_end_before_the_result_cancels_the_batches(small_model: Bundle) -> None:
-    """The threads end; nothing waits for the scores."""
-    with _scorer(small_model) as scorer:
-        scorer.submit(_random_pairs(300))
-
-
 class _UntilOneIsStopped:
     """An encoder whose batches run until one of them is told to stop."""
 
     def __init__(self) -> None:
         self.started = threading.Semaphore(0)
+        self.begun: set[CancelToken] = set()
+        """Tokens of the batches that began."""
         self.told: set[CancelToken] = set()
         """Tokens of the batches that were told to stop."""
         self._stopped = threading.Event()
 
     def score(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
         """Wait for the end of any batch."""
+        self.begun.add(token)
         token.on_cancel(partial(self._stop, token))
         self.started.release()
         self._stopped.wait()
@@ -161,13 +158,14 @@ class _UntilOneIsStopped:
 
 
 def test_an_end_stops_the_batches_of_all_lanes(small_model: Bundle) -> None:
-    """Otherwise, it would wait for the batches of the other lanes. Later batches do not begin."""
+    """Otherwise, it would wait for the batches of the other lanes. A batch that begins later is stopped at once."""
     model, encoder = build_model(small_model, limits=batch_limits(), lanes=2), _UntilOneIsStopped()
     with BulkScorer(replace(model, encoder=cast("CrossEncoder", encoder)), request_limits(), _RAW) as scorer:
         scorer.submit(_random_pairs(300))
         for _ in range(2):
             encoder.started.acquire()
     assert len(encoder.told) >= 2
+    assert encoder.told == encoder.begun
 
 
 def test_small_model_is_the_sum_of_the_numbers(small_model: Bundle) -> None:
