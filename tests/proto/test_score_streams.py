@@ -82,6 +82,10 @@ async def test_scores_arrive_while_documents_are_sent(edges: Served, blocking: R
     assert count == 2
 
 
+_MOST_AHEAD = 500_000
+"""Documents that are read, at most, while the caller reads no score: ten times what the buffers of both sides hold."""
+
+
 class _Counted:
     """Endless documents, with the number of those that were read."""
 
@@ -97,6 +101,7 @@ class _Counted:
         before = -1
         while self.read != before:
             before = self.read
+            assert before < _MOST_AHEAD
             await asyncio.sleep(0.3)
         return before
 
