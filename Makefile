@@ -395,10 +395,13 @@ lock: $(VENV)/.dev  ## renew the constraints files from what the package index h
 	  $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
 	    --extra $$extra -c service/constraints.txt pyproject.toml -o service/image/$$extra.txt || exit 1; \
 	done
+	$(UV) pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make lock' \
+	  --extra ray -c service/constraints.txt pyproject.toml -o tests/on_ray/constraints.txt
 
 bench-lock: $(VENV)/.dev  ## renew the constraints files of the peers that make bench installs
 	PYTHONPATH=tests $(BIN)/python -m bench.environments
 
+# Not tests/clients/js/node.txt: a person chooses the version of Node.js
 clients-lock: $(VENV)/.dev  ## renew the constraints of the environments of clients
 	for name in $(CLIENTS); do \
 	  $(UV) pip compile --quiet --upgrade --python-version 3.11 --no-annotate --custom-compile-command 'make clients-lock' \

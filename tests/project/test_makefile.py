@@ -77,6 +77,15 @@ def test_every_variable_of_a_recipe_is_known() -> None:
         assert read <= set(lists.get(f"OF_{target}", "").split()), target
 
 
+def test_lock_renews_all_constraints_of_installations() -> None:
+    """But for those of bench-lock and clients-lock, which have variables in their names."""
+    text = (ROOT / "Makefile").read_text()
+    (recipe,) = re.findall(r"^lock:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    installed = set(re.findall(r"-c ([\w/]+\.txt)", text))
+    assert len(installed) > 3
+    assert installed == set(re.findall(r"(?:-o |,)([\w/]+/constraints\.txt)", recipe))
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
