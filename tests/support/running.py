@@ -45,6 +45,7 @@ from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import batch_limits, grpc_options, request_limits, rest_options
+from support.rest_calls import NO_TLS
 
 
 class HeldScore:
@@ -273,7 +274,7 @@ async def served(
         grpc_server.listening((methods.service, *tei.services), keys, options, observing) as grpc,
         rest_listening(app, rest_settings, observing) as rest,
         AsyncRerankClient(f"127.0.0.1:{grpc.port}", retries=0, options=_OWN_CONNECTIONS) as client,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{rest.port}", timeout=60, verify=NO_TLS) as http,
     ):
         await grpc.set_ready(ready=True)  # the client checks the health before its first call
         yield Served(core, grpc, f"127.0.0.1:{grpc.port}", client, http, routes)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -111,3 +112,12 @@ async def test_entries_of_no_proxy(monkeypatch: pytest.MonkeyPatch, url: str, sk
     monkeypatch.setattr(httpx, "AsyncHTTPTransport", transport)
     async with connect(url, None):
         assert made == ["http://proxy.example" if has_proxy else None]
+
+
+@pytest.mark.parametrize(("scheme", "reads"), [("http", 0), ("https", 1)])
+async def test_authorities_are_read_for_tls_only(monkeypatch: pytest.MonkeyPatch, scheme: str, reads: int) -> None:
+    """Reading takes 40 ms, which each command would pay."""
+    read: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda _, *files, **named: read.append(files or named))
+    async with connect(f"{scheme}://rerank.example", None):
+        assert len(read) == reads
