@@ -55,6 +55,14 @@ define freeze
 	rm -rf .venv-lock
 endef
 
+# $(call renew,command,page): replace a page by what a command prints, if that differs, in one step: tests may read the page
+# at the same time (make -j check)
+define renew
+	@mkdir -p build
+	$(1) > build/$(notdir $(2))
+	@cmp -s build/$(notdir $(2)) $(2) || mv build/$(notdir $(2)) $(2)
+endef
+
 # Only Docker's format has HEALTHCHECK. In one layer, because what a build changes twice differs between builds
 BUILD_docker := docker build
 BUILD_podman = podman build $(BUILD_oci)
@@ -183,15 +191,21 @@ format: $(VENV)/.dev  ## give the code its form
 type: $(VENV)/.dev  ## check types
 	$(BIN)/mypy
 
-# TEI's messages are put into a descriptor pool of their own (docs/decisions/0014), which protoc has no option for
+# TEI's messages are put into a descriptor pool of their own (docs/decisions/0014), which protoc has no option for.
+# Only stubs that change are replaced, each in one step: mypy and tests may read them at the same time (make -j check)
+STUBS := build/stubs
 proto: $(VENV)/.dev  ## generate the stubs from proto/
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto \
-	  --grpc_python_out=proto --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $$(find proto/rerank/v1 -name '*.proto')
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto \
+	rm -rf $(STUBS) && mkdir -p $(STUBS)/rerank/tei
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(STUBS) \
+	  --grpc_python_out=$(STUBS) --mypy_out=quiet:$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $$(find proto/rerank/v1 -name '*.proto')
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) \
 	  proto/rerank/status/status.proto
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto/rerank/tei --python_out=proto/rerank/tei \
-	  --mypy_out=quiet:proto/rerank/tei tei.proto
-	sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/' proto/rerank/tei/tei_pb2.py
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto/rerank/tei --python_out=$(STUBS)/rerank/tei \
+	  --mypy_out=quiet:$(STUBS)/rerank/tei tei.proto
+	sed -i 's/_descriptor_pool\.Default()/_descriptor_pool.DescriptorPool()/' $(STUBS)/rerank/tei/tei_pb2.py
+	for stub in $$(cd $(STUBS) && find . -type f); do \
+	  cmp -s "$(STUBS)/$$stub" "proto/$$stub" || mv "$(STUBS)/$$stub" "proto/$$stub" || exit 1; \
+	done
 
 proto-drift: proto  ## fail when the committed stubs are not those of proto/
 	git diff --exit-code -- proto
@@ -206,12 +220,12 @@ project-check: $(VENV)/.dev  ## check the shape of the code, and that changelog,
 	$(BIN)/python -m pytest tests/project
 
 docs: $(VENV)/.dev  ## write the pages that are made from code
-	$(BIN)/python docs/generate_settings.py > docs/settings.md
-	$(BIN)/python docs/generate_metrics.py > docs/metrics.md
-	$(BIN)/python docs/generate_models.py > docs/models.md
-	$(BIN)/python docs/generate_proto.py > docs/reference/proto.md
-	$(BIN)/python docs/generate_openapi.py > docs/reference/openapi.md
-	$(BIN)/python docs/generate_cli.py > docs/reference/cli.md
+	$(call renew,$(BIN)/python docs/generate_settings.py,docs/settings.md)
+	$(call renew,$(BIN)/python docs/generate_metrics.py,docs/metrics.md)
+	$(call renew,$(BIN)/python docs/generate_models.py,docs/models.md)
+	$(call renew,$(BIN)/python docs/generate_proto.py,docs/reference/proto.md)
+	$(call renew,$(BIN)/python docs/generate_openapi.py,docs/reference/openapi.md)
+	$(call renew,$(BIN)/python docs/generate_cli.py,docs/reference/cli.md)
 	PYTHONPATH=tests $(BIN)/python -m clients.page
 
 import-graph: $(VENV)/.dev  ## print which package of the service imports which

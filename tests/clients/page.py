@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,16 @@ def keep(recorded: Path) -> None:
 def write() -> None:
     """Write the page with a new table, and the README with the number of clients."""
     tested_setups = records.read(RECORDS)
-    new = made(PAGE.read_text(encoding="utf-8"), tested_setups, golden_pairs.read(GOLDEN))
-    PAGE.write_text(new, encoding="utf-8")
-    README.write_text(counted(README.read_text(encoding="utf-8"), tested_setups), encoding="utf-8")
+    golden = golden_pairs.read(GOLDEN)
+    _renew(PAGE, lambda page: made(page, tested_setups, golden))
+    _renew(README, lambda readme: counted(readme, tested_setups))
+
+
+def _renew(file: Path, change: Callable[[str], str]) -> None:
+    """Change a file. Without a difference it stays untouched: tests may read it at the same time (make -j check)."""
+    old = file.read_text(encoding="utf-8")
+    if (new := change(old)) != old:
+        file.write_text(new, encoding="utf-8")
 
 
 def compare(recorded: Path) -> int:

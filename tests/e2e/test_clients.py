@@ -4,6 +4,7 @@ The clients themselves run in `make test-clients`. The table in docs/clients.md 
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,6 +51,14 @@ def test_page_equals_the_records() -> None:
     """`make docs` updates the table."""
     text = page.PAGE.read_text(encoding="utf-8")
     assert page.made(text, records.read(page.RECORDS), golden_pairs.read(page.GOLDEN)) == text
+
+
+def test_page_without_a_change_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make docs` may run while tests read the page."""
+    written: list[Path] = []
+    monkeypatch.setattr(Path, "write_text", lambda file, *_, **__: written.append(file))
+    page.write()
+    assert not written
 
 
 def test_setup_lines_of_the_first_table_were_tested() -> None:

@@ -66,6 +66,14 @@ def test_known_variables_are_accepted(arguments: tuple[str, ...]) -> None:
     assert "has no variable" not in done.stderr
 
 
+def test_generated_files_are_not_written_in_place() -> None:
+    """`make -j check` reads stubs and pages while it makes them again: a page must not be empty for a moment."""
+    recipes = _make("proto", "docs").stdout
+    written = re.findall(r"(?:_out=(?:quiet:)?|> |sed -i '\S+' )([\w./]+)", recipes)
+    assert len(written) > 10
+    assert [file for file in written if not file.startswith("build/")] == []
+
+
 def test_every_variable_of_a_recipe_is_known() -> None:
     """A variable that is missing in the lists would be rejected although a recipe reads it."""
     text = (ROOT / "Makefile").read_text()
