@@ -308,7 +308,7 @@ golden: .starter-given $(EXPORT_VENV)/.export  ## compute the golden scores of t
 
 # SCREENSHOTS=1: write those of docs/images
 browser-test: $(VENV)/.browser  ## try the playground in the Chromium of this machine (Debian: apt install chromium)
-	PATH="$(abspath $(BROWSER_NODE))/bin:$$PATH" $(BIN)/python -m pytest tests/browser $(if $(SCREENSHOTS),--screenshots)
+	PATH="$(abspath $(BROWSER_NODE))/bin:$$PATH" $(BIN)/python $(PYTEST) tests/browser $(if $(SCREENSHOTS),--screenshots)
 
 wheel: $(VENV)/.dev  ## build dist/*.whl
 	rm -rf dist

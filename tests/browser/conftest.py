@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from rerank_service.models.bundle import Bundle
-from support.browser import opened_browser, opened_page, playground, url
+from support.browser import opened_browser, opened_example, playground
 from support.limits import batch_limits
 from support.running import Running, Served, build_held, running, running_lanes
 
@@ -55,7 +55,5 @@ async def site(two_models: Running) -> AsyncIterator[Served]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, site: Served) -> AsyncIterator[Page]:
     """Yield the page in a tab of its own, after it has ranked its example."""
-    async with opened_page(browser, viewport={"width": 1280, "height": 900}) as tab:
-        await tab.goto(url(site))
-        await tab.wait_for_selector(".card")
+    async with opened_example(browser, site) as tab:
         yield tab

@@ -1,9 +1,21 @@
 """Modules of the page alone: CSV, documents, code points, state, quoting. Chromium imports them from the server."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from support.browser import opened_example
+from support.running import Served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(browser: Browser, site: Served) -> AsyncIterator[Page]:
+    """Yield one tab for all tests: they call modules, and leave the page as it is."""
+    async with opened_example(browser, site) as tab:
+        yield tab
 
 
 @pytest.fixture

@@ -60,6 +60,15 @@ async def opened_page(browser: Browser, **options: Any) -> AsyncIterator[Page]:
 
 
 @asynccontextmanager
+async def opened_example(browser: Browser, edges: Served) -> AsyncIterator[Page]:
+    """Open the page in a tab of its own, and wait until it has ranked its example."""
+    async with opened_page(browser, viewport={"width": 1280, "height": 900}) as tab:
+        await tab.goto(url(edges))
+        await tab.wait_for_selector(".card")
+        yield tab
+
+
+@asynccontextmanager
 async def playground(core: Running, **options: Any) -> AsyncIterator[Served]:
     """Serve a reranker with the page. `options` are those of `served`."""
     async with served(core, playground=Playground(grpc_port=0), **options) as edges:
