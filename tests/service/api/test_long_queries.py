@@ -170,11 +170,11 @@ async def test_tei_over_grpc_marks_the_call(bundled: Served) -> None:
             await stub.Rerank(unary_request(_DOCUMENTS, query=_CHAT))
 
 
-async def test_twenty_long_documents_are_admitted_by_their_real_cost(starter: Bundle) -> None:
+async def test_long_documents_are_admitted_by_their_real_cost(starter: Bundle) -> None:
     """505 tokens of query made 90 windows of each document, far more work than was estimated."""
     query = "my router drops the connection every evening and i tried everything " * 40 + "again " * 25
     document = "The router restarts when its power supply is too weak for it. " * 25
-    async with running(starter, limits=request_limits()) as core, served(core, default_timeout=240) as edges:
-        response = await edges.client.rerank(query, [f"{document} {at}" for at in range(20)])
-    assert response.usage.windows == 20 * 4
-    assert response.usage.prompt_tokens < 20 * 2_000
+    async with running(starter, limits=request_limits()) as core, served(core, default_timeout=60) as edges:
+        response = await edges.client.rerank(query, [f"{document} {at}" for at in range(5)])
+    assert response.usage.windows == 5 * 4
+    assert response.usage.prompt_tokens < 5 * 2_000

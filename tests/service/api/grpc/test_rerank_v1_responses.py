@@ -11,8 +11,8 @@ from rerank_service.ranking.scores import Activation
 
 
 def test_partial_ranking_fits_the_default_message_size() -> None:
-    """Worst case: of a million documents, every other one is unscored."""
-    count = 1_000_000
+    """Worst case: every other document is unscored. The scored or the unscored ones alone do not fit one message."""
+    count = 250_000
     board = Scoreboard(RerankRequest(query="q"), Activation.SIGMOID)
     for index in range(0, count, 2):
         board.add(Document(""), truncated=False)
