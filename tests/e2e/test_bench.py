@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.command_lines import CommandLine, Outcome, run_all
 from support.commands import rerank, rerank_without_reader
 from support.process import Start, command, environment
 
@@ -66,34 +67,55 @@ def test_rate_replaces_clients(start: Start, small_folder: Path) -> None:
     assert "10/10" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--server", "grpc://127.0.0.1:1"), "grpc://127.0.0.1:1: UNAVAILABLE"),
-        (("--server", "http://127.0.0.1:1"), "no connection"),
-        (("--server", "tcp://127.0.0.1:1"), "--server tcp://127.0.0.1:1 has the unknown scheme"),
-        (("--dialect", "tei"), "--dialect applies to http://"),
-        (("--clients", "0"), "give whole numbers above 0"),
-        (("--clients", "a"), "give whole numbers above 0"),
-        (("--seconds", "-1"), "--seconds is -1: give a number above 0"),
-        (("--seconds", "nan"), "--seconds is nan: give a number above 0"),
-        (("--seconds", "1", "--requests", "1"), "mutually exclusive"),
-        (("--rate", "5", "--clients", "2"), "--rate replaces --clients and --requests"),
-        (("--rate", "5", "--requests", "2"), "--rate replaces --clients and --requests"),
-        (("--api-key", "clé"), "--api-key has characters"),
-        (("--json", "/nowhere/load.json"), "cannot write /nowhere/load.json"),
-        (("--tokens", "9-3"), "--tokens is '9-3': give"),
-        (("--tokens", "many"), "--tokens is 'many': give"),
-    ],
-)
-def test_wrong_arguments_are_reported_in_one_line(arguments: tuple[str, ...], words: str) -> None:
+_WRONG: list[tuple[tuple[str, ...], str]] = [
+    (("--server", "grpc://127.0.0.1:1"), "grpc://127.0.0.1:1: UNAVAILABLE"),
+    (("--server", "http://127.0.0.1:1"), "no connection"),
+    (("--server", "tcp://127.0.0.1:1"), "--server tcp://127.0.0.1:1 has the unknown scheme"),
+    (("--dialect", "tei"), "--dialect applies to http://"),
+    (("--clients", "0"), "give whole numbers above 0"),
+    (("--clients", "a"), "give whole numbers above 0"),
+    (("--seconds", "-1"), "--seconds is -1: give a number above 0"),
+    (("--seconds", "nan"), "--seconds is nan: give a number above 0"),
+    (("--seconds", "1", "--requests", "1"), "mutually exclusive"),
+    (("--rate", "5", "--clients", "2"), "--rate replaces --clients and --requests"),
+    (("--rate", "5", "--requests", "2"), "--rate replaces --clients and --requests"),
+    (("--api-key", "clé"), "--api-key has characters"),
+    (("--json", "/nowhere/load.json"), "cannot write /nowhere/load.json"),
+    (("--tokens", "9-3"), "--tokens is '9-3': give"),
+    (("--tokens", "many"), "--tokens is 'many': give"),
+]
+"""Arguments, and words of the message."""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Outcome]:
+    """Return the outcomes of the wrong arguments. One process runs them all."""
+    lines = [CommandLine(("bench", *arguments)) for arguments, _ in _WRONG]
+    done = run_all(lines, tmp_path_factory.mktemp("wrong"))
+    return {arguments: outcome for (arguments, _), outcome in zip(_WRONG, done, strict=True)}
+
+
+@pytest.mark.parametrize(("arguments", "words"), _WRONG)
+def test_wrong_arguments_are_reported_in_one_line(
+    outcomes: dict[tuple[str, ...], Outcome], arguments: tuple[str, ...], words: str
+) -> None:
     """The exit status is 2, or 1 if a call fails. There is no traceback."""
-    done = bench(*arguments)
-    failed = words.startswith(("grpc://", "no connection"))
-    assert (done.returncode, done.stdout) == (1 if failed else 2, "")
+    done = outcomes[arguments]
+    assert done.status == (1 if words.startswith(("grpc://", "no connection")) else 2)
     [line] = done.stderr.splitlines()
     assert line.startswith("rerank: ")
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(("--server", "grpc://127.0.0.1:1"), 1), (("--seconds", "-1"), 2)],
+    ids=["call", "argument"],
+)
+def test_mistake_leaves_standard_output_empty(arguments: tuple[str, ...], status: int) -> None:
+    """A program may read it."""
+    done = bench(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
 
 
 def test_missing_key_is_reported(start: Start, small_folder: Path) -> None:

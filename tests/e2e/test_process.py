@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -389,17 +389,15 @@ def test_rank_and_models_use_a_running_server(start: Start, small_folder: Path) 
     """`rerank rank` and `rerank models` against a running server with a key, over both protocols."""
     server = start("--model", str(small_folder), "--aliases", "also", RERANK_API_KEYS="sesame")
     port = server.grpc.rpartition(":")[2]
-    for variables in (
-        {"RERANK_SERVER": f"grpc://{server.grpc}"},
-        {"RERANK_SERVER": server.rest},
-        {"RERANK_GRPC_PORT": port},
-    ):
-        _check_commands(**variables)
+    _check_commands(RERANK_SERVER=f"grpc://{server.grpc}")
+    _check_commands(RERANK_SERVER=server.rest)
+    _check_server_is_found(_runner(RERANK_GRPC_PORT=port))
     with RerankClient(server.grpc) as stranger, pytest.raises(grpc.RpcError):
         stranger.rerank("0", ["1"])
 
 
-def _check_commands(**server: str) -> None:
+def _runner(**server: str) -> Callable[..., str]:
+    """Return a function that runs a command with the address in variables, and returns its output."""
     variables = environment(RERANK_API_KEY="sesame", **server)
 
     def run(*arguments: str, stdin: str | None = None) -> str:
@@ -409,8 +407,17 @@ def _check_commands(**server: str) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    return run
+
+
+def _check_server_is_found(run: Callable[..., str]) -> None:
     assert "small" in run("models")
     assert re.search(r"1 +0\.\d+ +1 +5", run("rank", "0", "3", "5", "--served-model", "also"))
+
+
+def _check_commands(**server: str) -> None:
+    run = _runner(**server)
+    _check_server_is_found(run)
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "1", stdin="3\n5\n").count("\n") == 1
     assert run("rank", "0", "--file", "-", "--json", "--top-n", "0", stdin="3\n5\n").count("\n") == 2  # 0 means all
     lines = run("rank", "0", "--file", "-", "--json", stdin="3\u2028\x0c4\r\n5\n").strip().split("\n")

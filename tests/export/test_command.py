@@ -75,24 +75,24 @@ def test_precisions_and_parity_set_are_options(sources: Callable[[str], Path], t
     assert [entry["file"] for entry in report["variants"]] == ["model.onnx", "model.int8.onnx"]
 
 
+def test_value_that_the_parser_refuses_is_named(tmp_path: Path) -> None:
+    """The last line names the option and its bound."""
+    done = rerank("export", "org/model", "--parity-queries", "0", cwd=tmp_path)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "rerank export: argument --parity-queries: '0' must be a whole number of at least 1 (see rerank export --help)",
+    )
+
+
 @pytest.mark.parametrize(
-    ("options", "status", "reason"),
+    ("option", "value", "reason"),
     [
-        (
-            ["--parity-queries", "0"],
-            2,
-            (
-                "rerank export: argument --parity-queries: '0' must be a whole number of at least 1 "
-                "(see rerank export --help)"
-            ),
-        ),
-        (["--precisions", "int4"], 1, "rerank export: --precisions 'int4': unknown int4; choose from fp32, fp16, int8"),
-        (["--parity", "no.jsonl"], 1, "rerank export: --parity no.jsonl cannot be read: No such file or directory"),
+        ("--precisions", "int4", "--precisions 'int4': unknown int4; choose from fp32, fp16, int8"),
+        ("--parity", "no.jsonl", "--parity no.jsonl cannot be read: No such file or directory"),
     ],
 )
 def test_invalid_option_is_refused_before_the_download(
-    options: list[str], status: int, reason: str, tmp_path: Path
+    refuse: Callable[..., str], option: str, value: str, reason: str
 ) -> None:
-    """The last line names the option."""
-    done = rerank("export", "org/model", *options, cwd=tmp_path)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (status, reason)
+    """No hub is asked for the model."""
+    assert refuse("org/model", "out", option, value) == reason
