@@ -85,7 +85,7 @@ def web(web_folder: Path) -> Iterator[str]:
     """Yield the address of a web server."""
     handler = functools.partial(_Quiet, directory=str(web_folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -30,7 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     """Yield the address of a server on loopback."""
     with HTTPServer(("127.0.0.1", 0), _Handler) as server:
-        serving = Thread(target=server.serve_forever)
+        serving = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

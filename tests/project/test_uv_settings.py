@@ -38,9 +38,11 @@ def index(wheels: Path) -> Iterator[str]:
     """Serve the folder, and return the address of the index."""
     handler = partial(SimpleHTTPRequestHandler, directory=wheels.parents[1])
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
         yield f"http://127.0.0.1:{server.server_port}/simple/"
         server.shutdown()
+        serving.join()
 
 
 def _install(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
