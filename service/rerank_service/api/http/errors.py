@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import documented
-from rerank_service.errors import RequestError
+from rerank_service.errors import DeadlineExceeded, InferenceFailed, RequestError
 
 _TYPES = {
     400: "invalid_request_error",
@@ -25,6 +25,8 @@ _TYPES = {
 }
 STATUSES = (400, 401, 403, 404, 408, 413, 415, 429, 500, 503, 504)
 """HTTP statuses of errors in every dialect."""
+UNREPEATED_STATUSES = (*(status for status in STATUSES if status != 504), 424)
+"""HTTP statuses of errors in dialects with `unrepeated_status`."""
 _OWN_NAMES = FieldNames()
 
 
@@ -52,6 +54,20 @@ class ErrorBody(TypedDict):
     """The message."""
     error: NotRequired[ErrorObject]
     """The error in the form of OpenAI. Absent if the request has `top_k` or `truncation`."""
+
+
+def unrepeated_status(error: RequestError) -> int:
+    """Return the HTTP status of an error for SDKs that repeat every 500 and 504, although a second try fails, too.
+
+    A deadline that is exceeded is 408, and a model that fails is 424.
+    """
+    match error:
+        case DeadlineExceeded():
+            return 408
+        case InferenceFailed():
+            return 424
+        case _:
+            return error.http_status
 
 
 def error_body(error: RequestError, sent: Mapping[str, Any], names: FieldNames = _OWN_NAMES) -> ErrorBody:

@@ -45,7 +45,8 @@ _DESCRIPTIONS = {
     401: "The API key is missing, invalid or expired.",
     403: "The API key may not use this model.",
     404: "The server does not serve this model.",
-    408: "The body arrives too slowly.",
+    408: "The body arrives too slowly. For Amazon Bedrock and OpenRouter also: the deadline of the request passed, or "
+    "would pass.",
     413: "The body is too large.",
     415: "The coding of the body is not supported. `accept-encoding` has the supported ones.",
     422: "A field is invalid.",

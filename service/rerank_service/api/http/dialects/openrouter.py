@@ -1,12 +1,20 @@
 """OpenRouter: the unified dialect on `/api/v1/rerank`. Results contain their documents unless the request declines.
 
 Source: OpenRouter API reference, "Submit a rerank request"; @openrouter/sdk for JavaScript, operations/creatererank.js,
-which has no `return_documents` and requires the `document` of each result.
+which has no `return_documents` and requires the `document` of each result, and funcs/rerankRerank.js, which repeats
+each 5xx for an hour.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rerank_service.api.http.dialects.contract import Exchange, JsonResponse
 from rerank_service.api.http.dialects.unified import Unified, UnifiedBody
+from rerank_service.api.http.errors import UNREPEATED_STATUSES, ErrorBody, unrepeated_status
 from rerank_service.api.http.field_types import Flag
 from rerank_service.api.http.openapi_tags import HOSTED
+from rerank_service.errors import RequestError
 
 
 class OpenRouterBody(UnifiedBody):  # type: ignore[no-redef]  # pydantic's plugin reserves the name kwargs
@@ -24,7 +32,12 @@ class OpenRouter(Unified):
     title = "OpenRouter"
     tag = HOSTED
     request_type = OpenRouterBody
+    error_types: Mapping[int, Any] = dict.fromkeys(UNREPEATED_STATUSES, ErrorBody)
     returns_documents = True
+
+    def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
+        """Return the response for an error."""
+        return replace(super().encode_error(error, exchange), status=unrepeated_status(error))
 
 
 DIALECT = OpenRouter()

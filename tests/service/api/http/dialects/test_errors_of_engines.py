@@ -29,6 +29,8 @@ class Form:
     """Class of the error, by HTTP status."""
     timeout: int = 504
     """HTTP status of an exceeded deadline."""
+    failed: int = 500
+    """HTTP status of a model that failed."""
     query: str = "query"
     """The client's name of the query."""
     empty_query: str = "must not be empty"
@@ -63,6 +65,10 @@ def _fireworks(query: str, texts: list[str], model: str) -> tuple[str, dict[str,
 
 def _hugging_face(query: str, texts: list[str], model: str) -> tuple[str, dict[str, Any]]:
     return "/hf/rerank", {"model": model, "query": query, "texts": texts, "return_text": True}
+
+
+def _openrouter(query: str, texts: list[str], model: str) -> tuple[str, dict[str, Any]]:
+    return "/api/v1/rerank", {"model": model, "query": query, "documents": texts}
 
 
 def _pinecone(query: str, texts: list[str], model: str) -> tuple[str, dict[str, Any]]:
@@ -125,6 +131,7 @@ _OPENAI = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+_OPENROUTER = {**_OPENAI, 408: "timeout_error", 424: "server_error"}
 _WATSONX = {
     400: "invalid_request_entity",
     401: "authentication_token_not_valid",
@@ -150,6 +157,7 @@ _FORMS = {
     ),
     "fireworks": Form(build=_fireworks, read=_read_openai, kinds=_OPENAI, readable=False),
     "hugging_face": Form(build=_hugging_face, read=_read_text, kinds=_TEXT),
+    "openrouter": Form(build=_openrouter, read=_read_openai, kinds=_OPENROUTER, timeout=408, failed=424),
     "pinecone": Form(build=_pinecone, read=_read_openai, kinds=_OPENAI, readable=False),
     "watsonx": Form(build=_watsonx, read=_read_watsonx, kinds=_WATSONX),
     "weaviate": Form(build=_weaviate, read=_read_text, kinds=_TEXT, readable=False),
@@ -176,7 +184,7 @@ async def test_each_status_has_the_form_of_the_client(small_model: Bundle, form:
         await expect(edges, 400, f"{form.query} {form.empty_query}", "", ["1"], "small")
         await expect(edges, 401, "invalid API key", "0", ["1"], "small", key="wrong")
         await expect(edges, 404, "served: small", "0", ["1"], "other")
-        await expect(edges, 500, "", "0", [BOOM], "small")
+        await expect(edges, form.failed, "", "0", [BOOM], "small")
         timeout = {"x-request-timeout": "0.000001"}
         await expect(edges, form.timeout, "", "0", ["1"], "small", **timeout)
         core.score.hold()

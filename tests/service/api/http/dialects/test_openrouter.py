@@ -4,6 +4,17 @@ from typing import Any
 
 import pytest
 
+from rerank_service.api.http.dialects.contract import Exchange
+from rerank_service.api.http.dialects.openrouter import OpenRouter
+from rerank_service.errors import (
+    DeadlineExceeded,
+    DeadlinePassed,
+    InferenceFailed,
+    NotReady,
+    OutOfMemory,
+    Overloaded,
+    RequestError,
+)
 from support.http import post
 from support.running import Served
 
@@ -31,3 +42,20 @@ async def test_other_dialects_of_the_path_stay(edges: Served) -> None:
     """TEI's body has a list as response, by default without texts."""
     content = (await post(edges, {"query": "0", "texts": ["1", "3"]}, _PATH)).json()
     assert [rank.keys() for rank in content] == [{"index", "score"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DeadlineExceeded("too late"), 408),
+        (DeadlinePassed("too late"), 408),
+        (InferenceFailed("no score"), 424),
+        (OutOfMemory("no memory"), 424),
+        (RequestError("internal error"), 500),
+        (Overloaded("busy", retry_after=1), 429),
+        (NotReady("draining"), 503),
+    ],
+)
+def test_errors_that_a_second_try_repeats_are_not_5xx(error: RequestError, status: int) -> None:
+    """OpenRouter's SDKs send a request again after each 5xx, for an hour."""
+    assert OpenRouter().encode_error(error, Exchange("id", _PATH, _BODY)).status == status
