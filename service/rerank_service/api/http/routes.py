@@ -95,7 +95,7 @@ class RerankRoutes:
         """Rank. `large` frees a large body when this method has returned, since its frame uses the body."""
         observation, context = observation_of(request), self._context(request)
         exchange = Exchange(context.id, context.call, created=int(time.time()))
-        dialect = UNIFIED if UNIFIED in dialects else dialects[0]  # until the keys of the body show the dialect
+        dialect = _usual(dialects)  # until the keys of the body show the dialect
         try:
             async with context.deadline.enforced():
                 body = await self._body(request, large)
@@ -184,6 +184,11 @@ class RerankRoutes:
         if self.ready:
             return _json(200, {"status": "ready"})
         return _json(503, {"status": "not ready"}, {"retry-after": f"{NotReady.retry_after:.0f}"})
+
+
+def _usual(dialects: Sequence[Dialect]) -> Dialect:
+    """Return the dialect of a path for a body whose keys could not be read: that of `documents`, if there is one."""
+    return next((dialect for dialect in dialects if dialect.matches({"documents": []})), dialects[0])
 
 
 def _failure(error: Exception, dialect: Dialect, exchange: Exchange) -> Response:

@@ -98,6 +98,13 @@ def _read_openai(response: httpx.Response) -> tuple[str, str]:
     return error["type"], error["message"]
 
 
+def _read_openrouter(response: httpx.Response) -> tuple[str, str]:
+    error = response.json()["error"]
+    assert (type(error["code"]), error["code"]) == (int, response.status_code)
+    assert error["metadata"]["reason"]
+    return _read_openai(response)
+
+
 def _read_text(response: httpx.Response) -> tuple[str, str]:
     assert response.json().keys() == {"error"}
     return "", response.json()["error"]
@@ -157,7 +164,7 @@ _FORMS = {
     ),
     "fireworks": Form(build=_fireworks, read=_read_openai, kinds=_OPENAI, readable=False),
     "hugging_face": Form(build=_hugging_face, read=_read_text, kinds=_TEXT),
-    "openrouter": Form(build=_openrouter, read=_read_openai, kinds=_OPENROUTER, timeout=408, failed=424),
+    "openrouter": Form(build=_openrouter, read=_read_openrouter, kinds=_OPENROUTER, timeout=408, failed=424),
     "pinecone": Form(build=_pinecone, read=_read_openai, kinds=_OPENAI, readable=False),
     "watsonx": Form(build=_watsonx, read=_read_watsonx, kinds=_WATSONX),
     "weaviate": Form(build=_weaviate, read=_read_text, kinds=_TEXT, readable=False),
