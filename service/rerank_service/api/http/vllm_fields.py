@@ -3,15 +3,47 @@
 Source: vLLM, vllm/entrypoints/pooling.
 """
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from rerank_service.api.http.body import JsonBody
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from rerank_service.api.http.body import CONFIG, JsonBody
 from rerank_service.api.http.field_types import Limit, PairTokens, Priority
+from rerank_service.error_text import excerpt
+from rerank_service.errors import InvalidRequest
 from rerank_service.ranking.request import CutSide, TooLong
 from rerank_service.ranking.scores import ScoreType
 
 _MODEL_LIMIT = -1
 """Value of `truncate_prompt_tokens` that stands for the model's token limit."""
+
+
+_TEMPLATE = "chat_template_kwargs"
+"""vLLM's name of the arguments of a template."""
+
+
+class TemplateArguments(BaseModel):
+    """Arguments of the model's template."""
+
+    model_config = ConfigDict(**CONFIG, json_schema_extra={"additionalProperties": {"type": "null"}})
+
+    instruction: str | None = None
+    """Overrides `instruction` of the request, unless it is empty."""
+
+
+def _supported(arguments: Any) -> Any:
+    """Reject an argument that a template of this server does not have: it may change the result."""
+    named = arguments.items() if isinstance(arguments, dict) else ()
+    for name, value in named:
+        if value is not None and name not in TemplateArguments.model_fields:
+            field = f"{_TEMPLATE}.{excerpt(name)}"
+            raise InvalidRequest(
+                f"{field} is not supported: leave it out. Supported: {', '.join(TemplateArguments.model_fields)}",
+                field=field,
+                reason="unsupported",
+            )
+    return arguments
 
 
 class VllmFields(JsonBody):
@@ -27,6 +59,8 @@ class VllmFields(JsonBody):
     """Requests with a lower number run earlier. Default: 0."""
     instruction: str | None = None
     """Replaces the model's own instruction. An error if the model's template has no place for an instruction."""
+    chat_template_kwargs: Annotated[TemplateArguments | None, BeforeValidator(_supported)] = None
+    """vLLM's other place for the instruction. Any other argument is an error."""
     truncate_prompt_tokens: PairTokens | None = None
     """Maximum tokens of a pair: a longer document is cut, and a query that leaves less than a quarter of them, too. -1
     stands for the model's token limit, and so does any larger number. Default, also if 0: long documents are scored in
@@ -40,6 +74,13 @@ class VllmFields(JsonBody):
     """Maximum number of tokens per document. A longer document is cut. Default, and 0: 4,096 on Cohere's v2 paths, else
     the limit of the server, normally 8,192. A document that exceeds the model's token limit is scored in windows,
     unless the request has `truncate_prompt_tokens`."""
+
+    def applied_instruction(self, names: Sequence[str] = ("instruction",)) -> str:
+        """Return the text that replaces the model's instruction: that of `chat_template_kwargs`, else that of the first
+        field in `names` with a text. "" if there is none."""
+        texts = (getattr(self, name) for name in names)
+        arguments = self.chat_template_kwargs or TemplateArguments()
+        return arguments.instruction or next(filter(None, texts), "")
 
     @property
     def activation_type(self) -> ScoreType:
@@ -62,3 +103,11 @@ class VllmFields(JsonBody):
     def cut_side(self) -> CutSide:
         """Return the end of a query or a document that a cut removes."""
         return CutSide(self.truncation_side or "right")
+
+
+def instruction_name(body: Mapping[str, Any], names: Sequence[str] = ("instruction",)) -> str:
+    """Return the client's name of the instruction in a body, as `VllmFields.applied_instruction` chooses it."""
+    arguments = body.get(_TEMPLATE)
+    if isinstance(arguments, dict) and arguments.get("instruction"):
+        return f"{_TEMPLATE}.instruction"
+    return next(filter(body.get, names), "instruction")

@@ -19,7 +19,7 @@ from rerank_service.api.http.field_types import Strings
 from rerank_service.api.http.openapi_tags import SERVERS
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.api.http.usage import Usage, usage
-from rerank_service.api.http.vllm_fields import VllmFields
+from rerank_service.api.http.vllm_fields import VllmFields, instruction_name
 from rerank_service.errors import InvalidRequest, RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest
@@ -144,7 +144,7 @@ class Scores:
             max_query_tokens=parsed.max_tokens_per_query,
             score_type=parsed.activation_type,
             priority=parsed.priority or 0,
-            instruction=parsed.instruction or "",
+            instruction=parsed.applied_instruction(),
         )
         own_queries = queries if len(queries) > 1 else repeat(None, len(texts))
         return DecodedRequest(request, list(zip(own_queries, texts, strict=True)), PairReader())
@@ -171,7 +171,8 @@ class Scores:
         """Return the response for an error."""
         body = exchange.body
         first, second = _names(body)
-        names = FieldNames(documents="documents" if body.get("documents") else second, query=first)
+        documents = "documents" if body.get("documents") else second
+        names = FieldNames(documents=documents, query=first, instruction=instruction_name(body))
         return JsonResponse(error_body(error, body, names), error.http_status)
 
 

@@ -32,7 +32,7 @@ from rerank_service.api.http.field_types import (
 from rerank_service.api.http.highlight_fields import HighlightFields, HighlightSpan, RelevantSpan
 from rerank_service.api.http.openapi_tags import RERANK
 from rerank_service.api.http.usage import Usage, usage
-from rerank_service.api.http.vllm_fields import VllmFields
+from rerank_service.api.http.vllm_fields import VllmFields, instruction_name
 from rerank_service.errors import RequestError
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.request import RerankRequest, TooLong, WindowScore
@@ -208,7 +208,7 @@ class Unified:
             score_type=_score_type(parsed),
             min_score=parsed.min_score,
             priority=parsed.priority or 0,
-            instruction=next(filter(None, (getattr(parsed, name) for name in self.instruction_fields)), ""),
+            instruction=parsed.applied_instruction(self.instruction_fields),
             highlights=parsed.highlight_count,
         )
         return DecodedRequest(request, parsed.documents, JsonReader(parsed.rank_fields or ()))
@@ -253,7 +253,7 @@ class Unified:
 
     def field_names(self, body: Body) -> FieldNames:
         """Return the names that a body has for the fields."""
-        return FieldNames(instruction=next(filter(body.get, self.instruction_fields), "instruction"))
+        return FieldNames(instruction=instruction_name(body, self.instruction_fields))
 
     def returned_document(self, original: Any) -> Any:
         """Return a sent document as an object: together 1.x and litellm fail on a string."""

@@ -101,6 +101,12 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
         ({"text_1": _CHARS, "text_2": "1"}, 400, "text_1", "text_1 has 100,001 characters"),
         ({"queries": ["0", _CHARS], "items": ["1", "2"]}, 400, "queries", "queries has 100,001 characters"),
         ({"text_1": "0", "text_2": "1", "instruction": "look"}, 400, "instruction", "instruction"),
+        (
+            {"text_1": "0", "text_2": "1", "chat_template_kwargs": {"instruction": "look"}},
+            400,
+            "chat_template_kwargs.instruction",
+            "chat_template_kwargs.instruction is not supported by this model",
+        ),
         ({"text_1": "0", "text_2": "1", "model": "other"}, 404, "model", "served: small"),
         ({"text_1": "0", "text_2": ["1", BOOM]}, 500, None, "text_2[1]"),
     ],

@@ -235,6 +235,8 @@ async def test_vllm_fields_select_the_cut_side(edges: Served) -> None:
         ({"kwargs": {"batch_size": 1}}, "must be empty"),
         ({"instruct": "look"}, "instruct is not supported by this model"),
         ({"instruction": "look"}, "instruction"),
+        ({"chat_template_kwargs": {"instruction": "look"}}, "chat_template_kwargs.instruction is not supported by"),
+        ({"chat_template_kwargs": {"x": 1}}, "chat_template_kwargs.x is not supported"),
         ({"query": {"content": [{"type": "image_url"}]}}, "must be a valid string"),
         ({"documents": {"content": []}}, "must be a valid list"),
         ({"documents": [{"content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "ranks text"),
