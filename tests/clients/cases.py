@@ -19,6 +19,8 @@ STATUSES = (400, 401, 404, 413, 429, 500, 503)
 """Statuses of errors that clients are tested with."""
 RETRIED = (429, 500, 503)
 """Statuses after which most SDKs send the request again."""
+REFUSED = (429, 503)
+"""Statuses after which SDKs that obey `x-should-retry` send the request again."""
 
 
 @dataclass(frozen=True, slots=True)

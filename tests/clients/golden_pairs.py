@@ -15,7 +15,15 @@ from clients.records import Record
 FILE = "CLIENTS_CALLS"
 """Environment variable with the path of the JSON-lines file to which tests append their calls."""
 
-_REQUEST_HEADERS = ("accept", "api-key", "authorization", "content-type", "x-amz-security-token", "x-api-key")
+_REQUEST_HEADERS = (
+    "accept",
+    "api-key",
+    "authorization",
+    "content-type",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-request-timeout",
+)
 _RESPONSE_HEADERS = ("content-type", "retry-after", "x-amzn-errortype")
 _SIGNATURE = re.compile(r"(AWS4-HMAC-SHA256) .*")
 """An AWS signature. It differs from run to run, and the server does not check it."""

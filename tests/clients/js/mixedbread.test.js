@@ -32,6 +32,7 @@ async function ask(client, { query = QUERY, model = MODEL, topN }) {
 checks("@mixedbread/sdk", mixedbread, {
   ask,
   path: "/v1/reranking",
+  repeats: [429, 503],
   raises: (status) => (error) => error instanceof CLASSES[status] && error.status === status,
   hasty: (client) => client.withOptions({ maxRetries: 0 }),
 });

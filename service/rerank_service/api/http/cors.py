@@ -16,6 +16,7 @@ _NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, -]{0,1024}")
 EXPOSED_HEADERS = (
     "x-request-id",
     "retry-after",
+    "x-should-retry",
     "x-query-truncated",
     "x-rerank-warnings",
     "www-authenticate",

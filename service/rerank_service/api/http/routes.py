@@ -226,21 +226,31 @@ def _name(dialect: Dialect) -> str:
 
 
 def error_response(error: RequestError, dialect: Dialect, exchange: Exchange) -> Response:
-    """Return the response for an error. If a retry makes sense, `retry-after` has the seconds until then.
-
-    If the coding of the body is not supported, `accept-encoding` has the supported ones.
-    """
+    """Return the response for an error, with the headers that it has in every dialect."""
     response = dialect.encode_error(error, exchange)
+    return _response(replace(response, headers={**response.headers, **_error_headers(error)}), exchange)
+
+
+def _error_headers(error: RequestError) -> dict[str, str]:
+    """Return the headers of an error. If a retry makes sense, `retry-after` has the seconds until then.
+
+    If a retry of an error of the server does not make sense, `x-should-retry` is false: the SDKs that Stainless
+    generates, such as those of Together and mixedbread, obey it, and repeat every other 5xx. If the coding of the body
+    is not supported, `accept-encoding` has the supported ones.
+    """
+    headers = dict[str, str]()
     if isinstance(error, UnsupportedCoding):
-        response = replace(response, headers={**response.headers, "accept-encoding": error.accepted})
+        headers["accept-encoding"] = error.accepted
     if isinstance(error, Unauthenticated):  # RFC 9110, 11.6.1. A browser shows no dialog for this scheme
-        response = replace(response, headers={**response.headers, "www-authenticate": "Bearer"})
+        headers["www-authenticate"] = "Bearer"
     if isinstance(error, BodyTooSlow):  # the rest of the body is not read
-        response = replace(response, headers={**response.headers, "connection": "close"})
+        headers["connection"] = "close"
     if error.retry_after is not None:
         # uvicorn sends header names in lower case, as together 1.x requires
-        response = replace(response, headers={**response.headers, "retry-after": str(math.ceil(error.retry_after))})
-    return _response(response, exchange)
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    elif error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        headers["x-should-retry"] = "false"
+    return headers
 
 
 def _timeout(request: Request) -> float | None:

@@ -8,6 +8,17 @@ import pytest
 
 from rerank_service.api.auth import Keys
 from rerank_service.api.http.dialects import all_dialects
+from rerank_service.api.http.dialects.contract import Dialect, Exchange
+from rerank_service.api.http.routes import error_response
+from rerank_service.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    RateLimited,
+    RequestError,
+)
 from rerank_service.models.bundle import Bundle
 from support.http import post, works
 from support.running import MAX_MESSAGE_BYTES, Running, Served, running, served
@@ -54,6 +65,27 @@ async def test_deadline_of_the_header_applies(edges: Served) -> None:
     assert (response.status_code, response.json()["error"]["type"]) == (504, "timeout_error")
     edges.core.score.release()
     assert edges.core.idle()
+
+
+@pytest.mark.parametrize("dialect", all_dialects(), ids=lambda dialect: type(dialect).__name__)
+@pytest.mark.parametrize(
+    ("error", "obeyed"),
+    [
+        (DeadlineExceeded("too late"), "false"),
+        (InferenceFailed("no score"), "false"),
+        (RequestError("internal error"), "false"),
+        (Overloaded("busy", retry_after=1), None),
+        (RateLimited("over the limit", retry_after=1), None),
+        (NotReady("draining"), None),
+        (InvalidRequest("query must not be empty"), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_sdks_learn_which_errors_a_retry_repeats(dialect: Dialect, error: RequestError, obeyed: str | None) -> None:
+    """SDKs that Stainless generates obey the header, whatever the status. They repeat any other 5xx and 408."""
+    response = error_response(error, dialect, Exchange("id", dialect.paths[0]))
+    assert response.headers.get("x-should-retry") == obeyed
+    assert not ("x-should-retry" in response.headers and "retry-after" in response.headers)
 
 
 @pytest.mark.parametrize("sent", ["-1", "soon", "nan", "inf", "-0.5"])

@@ -186,6 +186,7 @@ async def test_each_status_has_the_form_of_the_client(small_model: Bundle, form:
         assert kind == form.kinds[status]
         assert words in message
         assert (status in (429, 503)) == ("retry-after" in response.headers)
+        assert (status in (form.failed, form.timeout)) == (response.headers.get("x-should-retry") == "false")
 
     async with running(small_model, max_live_documents=2) as core, served(core, keys=keys) as edges:
         await expect(edges, 400, f"{form.query} {form.empty_query}", "", ["1"], "small")
