@@ -61,7 +61,8 @@ _NVIDIA = (
     "nvidia/llama-nemotron-rerank-1b-v2",
     "nvidia/rerank-qa-mistral-4b",
 )
-_DASHSCOPE = ("gte-rerank", "gte-rerank-v2", "qwen3-rerank")
+_DASHSCOPE = ("gte-rerank", "gte-rerank-v2", "qwen3-rerank", "qwen3-vl-rerank", "qwen3.7-text-rerank")
+_WATSONX = ("cross-encoder/ms-marco-minilm-l-12-v2",)
 _SILICONFLOW = (
     "BAAI/bge-reranker-v2-m3",
     "Pro/BAAI/bge-reranker-v2-m3",
@@ -76,6 +77,6 @@ _DEFAULTS = ("default/not-specified", "API", "reranker", "rerank", "bge-reranker
 HOSTED_NAMES = frozenset(
     (
         *(*_COHERE, *_TOGETHER, *_JINA, *_VOYAGE, *_ZEROENTROPY, *_AMAZON, *_GOOGLE, *_PINECONE),
-        *(*_MIXEDBREAD, *_NVIDIA, *_DASHSCOPE, *_SILICONFLOW, *_DEFAULTS),
+        *(*_MIXEDBREAD, *_NVIDIA, *_DASHSCOPE, *_WATSONX, *_SILICONFLOW, *_DEFAULTS),
     )
 )

@@ -7,7 +7,7 @@ import dashscope
 import pytest
 from dashscope import AioTextReRank, TextReRank
 
-from clients.cases import DOCUMENTS, STATUSES, Case, RankRequest, ReportedError, RetryTests, wait
+from clients.cases import DOCUMENTS, STATUSES, Case, RankRequest, ReportedError, RetryTests, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -53,6 +53,11 @@ class TestDashScope(RetryTests):
         Case(way, asking, "/api/v1/services/rerank/text-rerank/text-rerank", dict.fromkeys(STATUSES, ReportedError))
         for way, asking in ((blocking, ask), (asynchronous, ask_async))
     ]
+
+    @pytest.mark.parametrize("name", [each for key, each in vars(TextReRank.Models).items() if key[0] != "_"])
+    def test_names_of_the_sdk_are_accepted(self, harness: Harness, name: str) -> None:
+        """They stand for the served model."""
+        expect(ask(harness.open(blocking), RankRequest(model=name)))
 
     def test_error_message_is_passed_on(self, harness: Harness) -> None:
         """The message of the server is the message of the response."""

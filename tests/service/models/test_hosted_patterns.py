@@ -106,5 +106,6 @@ def test_long_name_is_not_hosted() -> None:
 def test_listed_names_that_need_their_line() -> None:
     """No pattern matches these names: they have no version, or are a client's default."""
     needed = {name for name in HOSTED_NAMES if not DEFAULT.accepts(name, [])}
-    assert {"gte-rerank", "qwen3-rerank", "reranker", "API", "bge-reranker-base"} <= needed
+    assert {"gte-rerank", "qwen3-rerank", "qwen3-vl-rerank", "qwen3.7-text-rerank"} <= needed
+    assert {"cross-encoder/ms-marco-minilm-l-12-v2", "reranker", "API", "bge-reranker-base"} <= needed
     assert not {"zerank-2", "rerank-v3.5", "jina-reranker-v3"} & needed
