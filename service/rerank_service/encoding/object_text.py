@@ -54,7 +54,7 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
             f"none of the rank_fields {excerpt(', '.join(rank_fields))}" if rank_fields else "no field with a value"
         )
         raise InvalidRequest(f"{field} has {missing}", field=field, reason="empty_document")
-    _check_depth(value, field)
+    check_depth(value, field)
     if len(ranked) == 1:
         return _bare(next(iter(ranked.values())))
     return "\n".join(_line(name, part) for name, part in ranked.items())
@@ -96,8 +96,12 @@ def _as_text(value: Any) -> str:
         return "" if _is_too_deep([value]) else json.dumps(value, ensure_ascii=False)
 
 
-def _check_depth(value: Mapping[str, Any], field: str) -> None:
-    """Check all fields, ranked or not, since the whole object may be returned."""
+def check_depth(value: Mapping[str, Any], field: str) -> None:
+    """Check the nesting depth of all fields, ranked or not, since the whole object may be returned.
+
+    Raises:
+        InvalidRequest: the object is nested too deeply. The error names `field`.
+    """
     if _is_too_deep(value):
         raise InvalidRequest(
             f"{field} is nested more than {counted(MAX_DEPTH, 'level')} deep: send a flatter object",

@@ -4,11 +4,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
+from rerank_service.api.http.content_parts import text_of_parts
 from rerank_service.errors import InvalidRequest
 
 
 def _unwrap_text(value: Any) -> Any:
-    return value["text"] if isinstance(value, dict) and "text" in value else value
+    if isinstance(value, dict) and "text" in value:
+        return value["text"]
+    text = text_of_parts(value)
+    return value if text is None else text
 
 
 def _word_as_bool(value: Any) -> Any:
@@ -28,6 +32,17 @@ def _at_most_32_bits(value: Any) -> Any:
 
 QUERY_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1}
 """Schema of a query as a string."""
+_PART_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": QUERY_SCHEMA},
+    "required": ["type", "text"],
+}
+_PARTS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"content": {"type": "array", "items": _PART_SCHEMA, "minItems": 1}},
+    "required": ["content"],
+    "additionalProperties": False,
+}
 Text = Annotated[
     str,
     BeforeValidator(_unwrap_text),
@@ -36,11 +51,12 @@ Text = Annotated[
             "anyOf": [
                 QUERY_SCHEMA,
                 {"type": "object", "properties": {"text": QUERY_SCHEMA}, "required": ["text"]},
+                _PARTS_SCHEMA,
             ]
         }
     ),
 ]
-"""A string, or `{"text": string}`."""
+"""A string, `{"text": string}`, or vLLM's `{"content": [{"type": "text", "text": string}]}`."""
 
 Strings = Annotated[list[str], Field(fail_fast=True)]
 """A list of strings. Its check ends at the first wrong item: a body may have a million of them."""

@@ -56,7 +56,7 @@ class UnifiedBody(VllmFields, HighlightFields):  # type: ignore[no-redef]  # pyd
     model_config = ConfigDict(json_schema_extra=ranked_by_fields("documents"))
 
     query: Text
-    """The query: a string, or `{"text": query}`. Must not be empty."""
+    """The query: a string, `{"text": query}`, or vLLM's text parts. Must not be empty."""
     documents: Documents
     """The documents: strings, or objects whose fields are ranked in their order."""
     top_n: Limit | None = None

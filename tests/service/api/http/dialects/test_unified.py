@@ -272,13 +272,23 @@ async def test_unsupported_field_that_changes_the_result_is_rejected(
         {"relevant_spans": None, "return_embeddings": False, "truncate_prompt_tokens": None, "softmax": True},
         {"documents": ["1", "3", {"text": "2", "image": "https://example.com/1.png"}]},
         {"documents": ["1", "3", {"image": "2"}], "rank_fields": ["image"]},
-        {"documents": ["1", "3", {"content": [{"type": "text", "text": "2"}]}]},
     ],
 )
 async def test_fields_without_effect_are_accepted(edges: Served, extra: dict[str, Any]) -> None:
     """Default values that clients send, names of engines, images beside a text."""
     response = await post(edges, BODY | extra)
     assert response.status_code == 200, response.text
+
+
+async def test_text_parts_of_vllm_have_the_score_of_their_text(edges: Served) -> None:
+    """As a document, and as the query."""
+    parts = [{"content": [{"type": "text", "text": text}]} for text in ("0 0", "1 3")]
+    plain = (await post(edges, {"query": "0 0", "documents": ["1 3"]})).json()
+    sent = (await post(edges, {"query": parts[0], "documents": parts[1:], "return_documents": True})).json()
+    assert sent["usage"] == plain["usage"]
+    (result,) = sent["results"]
+    assert result.pop("document") == {**parts[1], "text": "1 3"}
+    assert [result] == plain["results"]
 
 
 async def test_equal_scores_keep_the_order_of_the_request(edges: Served) -> None:
