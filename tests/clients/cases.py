@@ -20,7 +20,7 @@ STATUSES = (400, 401, 404, 413, 429, 500, 503)
 RETRIED = (429, 500, 503)
 """Statuses after which most SDKs send the request again."""
 REFUSED = (429, 503)
-"""Statuses after which SDKs that obey `x-should-retry` send the request again."""
+"""Statuses after which an SDK sends the request again if it does not repeat a failed model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Case:
     retries: Collection[int] = ()
     """Statuses after which the client sends the request again."""
     failed: int = 500
-    """Status that means that the model failed: TEI has its own."""
+    """Status that means that the model failed: TEI and Bedrock have their own."""
     cuts: bool = True
     """True if the client has top_n."""
     unit: bool = True

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from clients.cases import DOCUMENTS, QUERY, RETRIED, Case, RankRequest, ReportedError, RetryTests, expect
+from clients.cases import DOCUMENTS, QUERY, REFUSED, Case, RankRequest, ReportedError, RetryTests, expect
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -19,16 +19,17 @@ CODES = {
     404: "ResourceNotFoundException",
     413: "ValidationException",
     429: "ThrottlingException",
-    500: "InternalServerException",
     503: "ServiceUnavailableException",
 }
+FAILED = {"Rerank": "DependencyFailedException", "InvokeModel": "ModelErrorException"}
+"""Code of a model that failed, with status 424, by the operation."""
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 
 
 def reported(error: ClientError) -> ReportedError:
     """Return the exception for an error, whose code and request id must be set."""
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-    assert error.response["Error"]["Code"] == CODES[status]
+    assert error.response["Error"]["Code"] == (FAILED[error.operation_name] if status == 424 else CODES[status])
     assert error.response["Error"]["Message"]
     assert error.response["ResponseMetadata"]["RequestId"]
     return ReportedError(str(error))
@@ -89,10 +90,18 @@ class TestBedrock(RetryTests):
             agent_runtime,
             ask,
             "/rerank",
-            {status: ReportedError for status in CODES if status != 400},
-            retries=RETRIED,
+            {status: ReportedError for status in (*CODES, 424) if status != 400},
+            retries=REFUSED,
+            failed=424,
         ),
-        Case(runtime, ask_runtime, "/model/starter/invoke", dict.fromkeys(CODES, ReportedError), retries=RETRIED),
+        Case(
+            runtime,
+            ask_runtime,
+            "/model/starter/invoke",
+            dict.fromkeys((*CODES, 424), ReportedError),
+            retries=REFUSED,
+            failed=424,
+        ),
     ]
 
     def test_json_documents_and_pages(self, harness: Harness) -> None:

@@ -141,7 +141,14 @@ class TestLiteLLM(RetryTests):
             failed=424,
         ),
         Case(azure_ai, ask, "/providers/cohere/v2/rerank", RAISES),
-        Case(bedrock, ask, "/rerank", RAISES_BAD_REQUEST | {500: litellm.ServiceUnavailableError}),
+        Case(
+            bedrock,
+            ask,
+            "/rerank",
+            {status: error for status, error in RAISES_BAD_REQUEST.items() if status != 500}
+            | {424: litellm.BadRequestError},
+            failed=424,
+        ),
         Case(deepinfra, ask_sorted, "/v1/inference/starter", RAISES, cuts=False),
         Case(fireworks_ai, ask, "/inference/v1/rerank", RAISES),
         Case(nvidia_nim, ask, "/v1/retrieval/starter/reranking", RAISES, unit=False),

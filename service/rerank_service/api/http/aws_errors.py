@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Exchange, JsonResponse
-from rerank_service.api.http.errors import STATUSES
+from rerank_service.api.http.errors import UNREPEATED_STATUSES, unrepeated_status
 from rerank_service.errors import RequestError
 
 _TYPES = {
@@ -20,12 +20,12 @@ _TYPES = {
     408: "ModelTimeoutException",
     413: "ValidationException",
     415: "ValidationException",
+    424: "DependencyFailedException",
     429: "ThrottlingException",
     503: "ServiceUnavailableException",
 }
-"""Types of Bedrock's API model by HTTP status. Any other status is an InternalServerException."""
-_STATUSES = {504: 408}
-"""Bedrock's status of ModelTimeoutException is 408. AWS SDKs repeat a 504 up to four times, with the same deadline."""
+"""Types of Bedrock's API model by HTTP status, in Rerank. Any other status is an InternalServerException. AWS SDKs
+repeat a 500 and a 504 up to four times, so a model that fails is 424, and an exceeded deadline is 408."""
 
 
 @documented
@@ -36,7 +36,7 @@ class AwsError(TypedDict):
     """The message."""
 
 
-AWS_ERROR_TYPES = {status: AwsError for status in STATUSES if status not in _STATUSES}
+AWS_ERROR_TYPES = dict.fromkeys(UNREPEATED_STATUSES, AwsError)
 """Type of an error's body, by HTTP status."""
 
 
@@ -47,16 +47,14 @@ def aws_headers(exchange: Exchange) -> dict[str, str]:
 
 def aws_error_headers(error: RequestError, exchange: Exchange) -> dict[str, str]:
     """Return the headers of an error, from which AWS SDKs take its type."""
-    return {"x-amzn-errortype": _TYPES.get(_status(error), "InternalServerException"), **aws_headers(exchange)}
+    return {
+        "x-amzn-errortype": _TYPES.get(unrepeated_status(error), "InternalServerException"),
+        **aws_headers(exchange),
+    }
 
 
 def aws_error(error: RequestError, exchange: Exchange, names: FieldNames) -> JsonResponse:
     """Return the response for an error. `names` are the client's names of the fields."""
     message, _ = with_field_names(error, names)
     body: AwsError = {"message": message}
-    return JsonResponse(body, _status(error), aws_error_headers(error, exchange))
-
-
-def _status(error: RequestError) -> int:
-    """Return the HTTP status of an error in Bedrock."""
-    return _STATUSES.get(error.http_status, error.http_status)
+    return JsonResponse(body, unrepeated_status(error), aws_error_headers(error, exchange))

@@ -14,7 +14,7 @@ from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exch
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import Unified
 from rerank_service.api.http.openapi_tags import HOSTED
-from rerank_service.errors import RequestError
+from rerank_service.errors import InferenceFailed, RequestError
 from rerank_service.ranking.ranking import Ranking
 
 _EXAMPLE: Body = {**Unified.example, "api_version": 2}
@@ -45,7 +45,10 @@ class BedrockRuntime(Unified):
 
     def encode_error(self, error: RequestError, exchange: Exchange) -> JsonResponse:
         """Return the response for an error."""
-        return aws_error(error, exchange, self.field_names(exchange.body))
+        response = aws_error(error, exchange, self.field_names(exchange.body))
+        if isinstance(error, InferenceFailed):  # Rerank has another type for the same status
+            return replace(response, headers={**response.headers, "x-amzn-errortype": "ModelErrorException"})
+        return response
 
 
 DIALECT = BedrockRuntime()

@@ -4,6 +4,10 @@ from urllib.parse import quote
 
 import pytest
 
+from rerank_service.api.http.dialects.bedrock import Bedrock
+from rerank_service.api.http.dialects.bedrock_runtime import BedrockRuntime
+from rerank_service.api.http.dialects.contract import Dialect, Exchange
+from rerank_service.errors import RequestError
 from support.http import post
 from support.running import Served
 
@@ -31,3 +35,10 @@ async def test_unreadable_body_has_bedrocks_form(edges: Served) -> None:
     """No other dialect has the path."""
     response = await post(edges, b"{", "/model/small/invoke")
     assert (response.status_code, response.headers["x-amzn-errortype"]) == (400, "ValidationException")
+
+
+@pytest.mark.parametrize("dialect", [Bedrock(), BedrockRuntime()])
+def test_fault_of_the_server_stays_500(dialect: Dialect) -> None:
+    """Another replica may succeed. Only a failed model is 424, because each try fails."""
+    response = dialect.encode_error(RequestError("internal error"), Exchange("id", dialect.paths[0]))
+    assert (response.status, response.headers["x-amzn-errortype"]) == (500, "InternalServerException")

@@ -124,10 +124,11 @@ _AWS = {
     404: "ResourceNotFoundException",
     408: "ModelTimeoutException",
     413: "ValidationException",
+    424: "DependencyFailedException",
     429: "ThrottlingException",
-    500: "InternalServerException",
     503: "ServiceUnavailableException",
 }
+_INVOKE = {**_AWS, 424: "ModelErrorException"}
 _OPENAI = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -152,9 +153,15 @@ _WATSONX = {
 _TEXT = dict.fromkeys(_OPENAI, "")
 _FORMS = {
     "bedrock": Form(
-        build=_bedrock, read=_read_aws, kinds=_AWS, timeout=408, query="queries[0].textQuery.text", readable=False
+        build=_bedrock,
+        read=_read_aws,
+        kinds=_AWS,
+        timeout=408,
+        failed=424,
+        query="queries[0].textQuery.text",
+        readable=False,
     ),
-    "bedrock_runtime": Form(build=_invoke, read=_read_aws, kinds=_AWS, timeout=408),
+    "bedrock_runtime": Form(build=_invoke, read=_read_aws, kinds=_INVOKE, timeout=408, failed=424),
     "deepinfra": Form(
         build=_deepinfra,
         read=_read_openai,
