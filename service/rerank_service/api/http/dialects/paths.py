@@ -26,8 +26,12 @@ RERANK_PATHS = (
 """
 RERANKING_PATHS = ("/v1/reranking", "/reranking")
 """Paths of mixedbread, NVIDIA and llama.cpp."""
+INVOCATIONS_PATH = "/invocations"
+"""Path of SageMaker's containers: TEI's body, and the unified one of Cohere and vLLM."""
 COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank", "/providers/cohere/v2/rerank")
 """Paths of Cohere's API version 2. The last is that of Azure AI Foundry."""
+UNIFIED_PATHS = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS, INVOCATIONS_PATH)
+"""Paths of the unified dialect, without those of Cohere's API version 2."""
 PATH_MODEL = "{model:path}"
 """The model, where the path names it. The name may have slashes."""
 

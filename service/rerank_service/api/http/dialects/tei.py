@@ -14,7 +14,7 @@ from rerank_service.api.field_names import FieldNames, with_field_names
 from rerank_service.api.http.body import JsonBody, documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
-from rerank_service.api.http.dialects.paths import RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
+from rerank_service.api.http.dialects.paths import INVOCATIONS_PATH, RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
 from rerank_service.api.http.errors import STATUSES
 from rerank_service.api.http.field_types import QUERY_SCHEMA, TEXTS_SCHEMA, Flag, Strings
 from rerank_service.api.http.openapi_tags import RERANK
@@ -83,7 +83,7 @@ class TeiError(TypedDict):
 class Tei:
     """The TEI dialect."""
 
-    paths = (*RERANK_PATHS, *RERANKING_PATHS, "/", "/invocations")
+    paths = (*RERANK_PATHS, *RERANKING_PATHS, "/", INVOCATIONS_PATH)
     documented_paths = (SHARED_PATH,)
     title = "TEI"
     tag = RERANK

@@ -15,7 +15,7 @@ from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.aws_errors import aws_error_headers
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse, documents_key
-from rerank_service.api.http.dialects.paths import COHERE_V2_PATHS, RERANK_PATHS, RERANKING_PATHS, SHARED_PATH
+from rerank_service.api.http.dialects.paths import SHARED_PATH, UNIFIED_PATHS
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import (
@@ -171,7 +171,7 @@ class UnifiedResponse(TypedDict):
 class Unified:
     """The unified dialect."""
 
-    paths: tuple[str, ...] = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS)
+    paths: tuple[str, ...] = UNIFIED_PATHS
     documented_paths: tuple[str, ...] = ("/v1/rerank", SHARED_PATH, "/v1/reranking")
     title = "Jina, Together, Voyage, vLLM, …"
     tag = RERANK

@@ -29,6 +29,7 @@ PATHS = ("/v1/rerank", "/v2/rerank")
         ("/reranks", "1"),
         ("/v1/reranks", "1"),
         ("/compatible-api/v1/reranks", "1"),
+        ("/invocations", "1"),
     ],
 )
 async def test_response_has_the_keys_of_all_clients(edges: Served, path: str, version: str) -> None:
@@ -50,6 +51,15 @@ async def test_response_has_the_keys_of_all_clients(edges: Served, path: str, ve
             "tokens": {"input_tokens": 13, "output_tokens": 0},
         },
     }
+
+
+async def test_body_of_sagemakers_clients_is_ranked(edges: Served) -> None:
+    """cohere's client for SageMaker sends `api_version`. TEI's body has a list as response on the same path."""
+    body = {"query": "0", "documents": ["1", "3"], "top_n": None, "api_version": 1}
+    content = (await post(edges, body, "/invocations")).json()
+    assert [result["index"] for result in content["results"]] == [1, 0]
+    texts = (await post(edges, {"query": "0", "texts": ["1", "3"]}, "/invocations")).json()
+    assert [rank["index"] for rank in texts] == [1, 0]
 
 
 async def test_search_units_are_hundreds_of_documents(edges: Served) -> None:
