@@ -1,6 +1,7 @@
 """Body of a request: read it within its limits, decompress it, and parse its JSON."""
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -107,11 +108,13 @@ async def _decompressed(parts: AsyncIterator[bytes], coded: CodedBody, limits: B
 
 async def parse_body(body: bytearray) -> Mapping[str, Any]:
     """Return the JSON object of a body. A large one is parsed in parts (json_parts.py). A body that is invalid as sent
-    is repaired (surrogates.py).
+    is repaired (surrogates.py). A byte order mark at its beginning is removed: writers of .NET send one.
 
     Raises:
         InvalidRequest: the body is not a JSON object.
     """
+    if body.startswith(codecs.BOM_UTF8):
+        del body[: len(codecs.BOM_UTF8)]
     try:
         parsed = await parse_text(body)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """Compressed bodies over a real port: each coding, stacked ones, bombs and faults."""
 
 import asyncio
+import codecs
 import gzip
 import sys
 import tracemalloc
@@ -88,6 +89,21 @@ async def test_body_that_is_not_what_its_header_says_is_400(edges: Served, conte
 async def test_lone_surrogate_in_a_compressed_body_is_repaired(edges: Served) -> None:
     """Decompression comes before the repair."""
     assert (await _post(edges, gzip.compress(rb'{"query": "0", "documents": ["\ud83d"]}'), "gzip")).status_code == 200
+
+
+@pytest.mark.parametrize("blanks", [0, 70_000], ids=["small", "large"])
+async def test_byte_order_mark_is_ignored(edges: Served, blanks: int) -> None:
+    """RFC 8259, 8.1, allows it. C#'s StreamWriter and files of Windows PowerShell have one."""
+    response = await post(edges, codecs.BOM_UTF8 + b" " * blanks + _BODY)
+    assert response.status_code == 200, response.text
+    assert [result["index"] for result in response.json()["results"]] == [1, 0]
+
+
+async def test_byte_order_mark_elsewhere_is_invalid(edges: Served) -> None:
+    """Only one at the beginning is ignored."""
+    for body in (codecs.BOM_UTF8 * 2 + _BODY, _BODY + codecs.BOM_UTF8, codecs.BOM_UTF8):
+        response = await post(edges, body)
+        assert (response.status_code, response.json()["message"][:26]) == (400, "The body is not valid JSON")
 
 
 _BOMB_BYTES = 256 * MAX_MESSAGE_BYTES
