@@ -15,6 +15,7 @@ from rerank_service.api.grpc.handlers import Call, Service
 from rerank_service.api.grpc.tei_v1_response import response_from
 from rerank_service.api.grpc.tei_v1_stream import StreamReader, TextStream, read_ahead, request_from
 from rerank_service.api.ranking_headers import ranking_headers
+from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.tei_metadata import cost_headers, dtype
 from rerank_service.api.text_reader import TextReader
 from rerank_service.engine.host import usable_cores
@@ -115,12 +116,14 @@ class TeiMethods:
 async def _response(
     call: Call[pb.RerankRequest] | Call[pb.RerankStreamRequest], ranking: Ranking, chars: int
 ) -> pb.RerankResponse:
-    """Send the cost of the call and the headers of the ranking as initial metadata, and return the response.
+    """Send the cost of the call, the headers of the ranking and the request id as initial metadata, and return the
+    response.
 
     `chars` is the number of characters of all queries and texts.
     """
     headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
-    await call.send_metadata(cost_headers(chars, ranking.usage.prompt_tokens, ranking.timing) | headers)
+    cost = cost_headers(chars, ranking.usage.prompt_tokens, ranking.timing)
+    await call.send_metadata({**cost, **headers, REQUEST_ID: call.context.id})
     return await response_from(ranking, chars)
 
 

@@ -59,6 +59,22 @@ async def test_cost_is_in_metadata_and_response(stub: Any) -> None:
         assert int(headers[name]) == round(nanoseconds / 1e6)
 
 
+@pytest.mark.parametrize("sent", ["mine", None])
+async def test_request_id_is_in_the_initial_metadata(stub: Any, sent: str | None) -> None:
+    """The response has no field for it. An id that the client sends is kept."""
+    metadata = (("x-request-id", sent),) if sent else ()
+    calls = [
+        stub.Rerank(unary_request(["1"]), metadata=metadata),
+        stub.RerankStream(iter([stream_request("1")]), metadata=metadata),
+    ]
+    ids = [dict(await call.initial_metadata())["x-request-id"] for call in calls]
+    assert all(ids)
+    assert len(set(ids)) == (1 if sent else 2)
+    assert sent in (None, *ids)
+    for call in calls:
+        await call
+
+
 @pytest.mark.parametrize(
     ("request_", "field", "words"),
     [
