@@ -24,6 +24,7 @@ from rerank_service.api.grpc.message_parts import LARGE_BYTES, parsed_in_parts
 from rerank_service.api.grpc.message_text import repaired_in_steps
 from rerank_service.api.grpc.observed_calls import metadata_of, observed_call
 from rerank_service.api.grpc.registered_methods import Handlers
+from rerank_service.api.grpc.retry_pushback import retry_pushback
 from rerank_service.api.request_context import RequestContext, internal_error_message
 from rerank_service.api.request_id import REQUEST_ID
 from rerank_service.api.request_observation import Observing, RequestObservation
@@ -149,8 +150,11 @@ class _Sender:
         await self._compression.before_message(len(data))
         return data
 
-    async def abort(self, code: grpc.StatusCode, message: str, details: list[Message]) -> None:
-        """End the call with an error, after the message that is being sent. Without a client, only end the call."""
+    async def abort(
+        self, code: grpc.StatusCode, message: str, details: list[Message], metadata: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """End the call with an error, after the message that is being sent. Without a client, only end the call.
+        `metadata` is additional trailing metadata."""
         self.observation.status = code.name
         await self.drop_rest()
         message = message[:_MESSAGE_CHARS]
@@ -162,19 +166,24 @@ class _Sender:
             if self._writing.exception() is not None:
                 raise asyncio.CancelledError  # the client has cancelled the call
         packed = ("grpc-status-details-bin", status.SerializeToString())
-        await self.context.abort(code, message, (packed, (REQUEST_ID, self.observation.id)))
+        await self.context.abort(code, message, (packed, (REQUEST_ID, self.observation.id), *metadata))
 
 
 def _request_context(
     context: Context, caller: Caller, observation: RequestObservation, default_timeout: float
 ) -> RequestContext:
-    remaining = context.time_remaining()
     return RequestContext(
         id=observation.id,
         call=observation.call,
-        deadline=Deadline.after(default_timeout if remaining is None else remaining),
+        deadline=Deadline.after(_remaining(context, default_timeout)),
         caller=caller,
     )
+
+
+def _remaining(context: Context, default_timeout: float) -> float:
+    """Return the seconds until the deadline of a call."""
+    remaining = context.time_remaining()
+    return default_timeout if remaining is None else remaining
 
 
 def _call(
@@ -251,7 +260,8 @@ async def _guarded(
         except RequestError as error:
             observation.fail(error)
             code = codes.get(error.code, error.code)
-            await sender.abort(code, str(error), _details(error))
+            pushback = retry_pushback(error, _remaining(context, edge.default_timeout))
+            await sender.abort(code, str(error), _details(error), pushback)
         except Exception as error:  # noqa: BLE001 - every request gets a response
             observation.fail(error)
             await sender.abort(
