@@ -27,7 +27,7 @@ RERANK_PATHS = (
 RERANKING_PATHS = ("/v1/reranking", "/reranking")
 """Paths of mixedbread, NVIDIA and llama.cpp."""
 INVOCATIONS_PATH = "/invocations"
-"""Path of SageMaker's containers: TEI's body, and the unified one of Cohere and vLLM."""
+"""Path of SageMaker's containers: bodies of TEI, Cohere and vLLM."""
 COHERE_V2_PATHS = ("/v2/rerank", "/v1/v2/rerank", "/v2/v2/rerank", "/providers/cohere/v2/rerank")
 """Paths of Cohere's API version 2. The last is that of Azure AI Foundry."""
 UNIFIED_PATHS = (*(path for path in RERANK_PATHS if path not in COHERE_V2_PATHS), *RERANKING_PATHS, INVOCATIONS_PATH)

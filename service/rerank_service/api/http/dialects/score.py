@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from rerank_service.api.field_names import FieldNames
 from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
+from rerank_service.api.http.dialects.paths import INVOCATIONS_PATH
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import Strings
 from rerank_service.api.http.openapi_tags import SERVERS
@@ -114,8 +115,8 @@ class ScoreResponse(TypedDict):
 class Scores:
     """The dialect of vLLM's score paths."""
 
-    paths = ("/score", "/v1/score")
-    documented_paths = paths
+    documented_paths = ("/score", "/v1/score")
+    paths = (*documented_paths, INVOCATIONS_PATH)
     title = "vLLM (scores of pairs)"
     tag = SERVERS
     request_type = ScoreBody
@@ -123,9 +124,10 @@ class Scores:
     error_types: Mapping[int, Any] = dict.fromkeys(STATUSES, ErrorBody)
     example = _EXAMPLE
 
-    def matches(self, body: Body) -> bool:  # noqa: ARG002 - no other dialect has these paths
-        """Return True: no other dialect has these paths."""
-        return True
+    def matches(self, body: Body) -> bool:
+        """Return whether the body has the left side of pairs, and no query. On the score paths, any body has this
+        dialect: they have no other."""
+        return any(body.get(first) for first, _ in _PAIRS) and not body.get("query")
 
     def decode(self, body: Body) -> DecodedRequest:
         """Return the request of a body. Its documents are pairs of an optional query and a text."""

@@ -118,3 +118,22 @@ async def test_invalid_field_is_named(edges: Served, body: Any, status: int, par
     error = response.json()["error"]
     assert (words in error["message"], error["param"]) == (True, param)
     assert await works(edges)
+
+
+@pytest.mark.parametrize(("left", "right"), [("text_1", "text_2"), ("queries", "documents"), ("data_1", "data_2")])
+async def test_pairs_are_scored_on_sagemakers_path(edges: Served, left: str, right: str) -> None:
+    """vLLM selects the type of a request there by its fields, too. `query` beside `documents` is a ranking."""
+    scores = (await post(edges, {left: "0", right: ["1", "3"], "use_activation": False}, "/invocations")).json()
+    assert [score["score"] for score in scores["data"]] == [1.0, 3.0]
+    ranking = (await post(edges, {"query": "0", left: None, "documents": ["1", "3"]}, "/invocations")).json()
+    assert [result["index"] for result in ranking["results"]] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [({}, "text_1"), ({"query": "0", "documents": ["1"]}, "queries"), ({"text_1": ""}, "text_2")],
+)
+async def test_any_body_on_the_score_paths_is_of_pairs(edges: Served, body: dict[str, Any], missing: str) -> None:
+    """The error names a field of pairs."""
+    response = await post(edges, body, "/score")
+    assert (response.status_code, response.json()["error"]["param"]) == (400, missing)
