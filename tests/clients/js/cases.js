@@ -12,12 +12,6 @@ export const DOCUMENTS = [
   "Bread is made of flour and water.",
 ];
 const ORDER = [1, 0, 2];
-const REFUSALS = [
-  [413, "small"],
-  [429, "overloaded"],
-  [500, "failing"],
-  [503, "draining"],
-];
 
 /** The order of the documents, cut at topN; scores descend within [0, 1]. `ranked` are pairs of index and score. */
 export function expectOrder(ranked, topN = ORDER.length) {
@@ -33,9 +27,9 @@ const statuses = () => front.calls.map(({ status }) => status);
  * Tests of a client that a way makes.
  * `ask(client, {query, model, topN})` gives pairs of index and score as the client tells them; `path` is where it goes;
  * `raises` tells by each status whether what is thrown is right; `repeats` are the statuses after which it tries again;
- * `hasty(client)` makes one that does not.
+ * `hasty(client)` makes one that does not. `failed` is the status of a failed model.
  */
-export function checks(title, way, { ask, path, raises, hasty, repeats = [429, 500, 503] }) {
+export function checks(title, way, { ask, path, raises, hasty, repeats = [429, 500, 503], failed = 500 }) {
   describe(title, () => {
     test("ranks", on(async (open) => {
       const client = open(way);
@@ -55,7 +49,12 @@ export function checks(title, way, { ask, path, raises, hasty, repeats = [429, 5
       }));
     }
 
-    for (const [status, server] of REFUSALS) {
+    for (const [status, server] of [
+      [413, "small"],
+      [429, "overloaded"],
+      [failed, "failing"],
+      [503, "draining"],
+    ]) {
       const repeated = repeats.includes(status);
       if (repeated) {
         test(`${status} is tried again`, on(async (open) => {
