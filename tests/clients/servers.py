@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rerank_service.api.auth import Keys
 from rerank_service.models.bundle import open_bundle
 from rerank_service.models.files import STARTER
+from rerank_service.models.warm_up import short_pair
 from support.process import Process, started
 from support.running import Running, running, served
 
@@ -47,7 +48,7 @@ async def servers() -> AsyncIterator[Servers]:
             served(closed, keys=keys) as draining,
             _occupied(full),
         ):
-            broken.score.fail()
+            broken.score.fail(but=short_pair(broken.model.tokenizer))  # else the server ends
             closed.admission.close()
             rest = {
                 "ready": process.rest,

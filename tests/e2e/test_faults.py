@@ -152,6 +152,27 @@ def test_the_death_of_a_lane_ends_the_server(start: Start, small_folder: Path, t
     assert "the fault of a test" in _log_after(server, fault)
 
 
+_LOST_DEVICE = """
+import os
+from rerank_service.engine.session import CrossEncoder
+
+def score(*arguments, intact=CrossEncoder.score):
+    if os.path.exists(os.environ["FAULT"]):
+        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+    return intact(*arguments)
+
+CrossEncoder.score = score
+"""
+
+
+def test_an_engine_that_fails_on_every_pair_ends_the_server(start: Start, small_folder: Path, tmp_path: Path) -> None:
+    """A GPU that is lost fails at once and for good: the server would be ready, and answer each request with 500."""
+    fault = tmp_path / "fault"
+    server = start("--model", str(small_folder), "--lanes", "2", prefix=patched(_LOST_DEVICE), FAULT=str(fault))
+    last = _log_after(server, fault).splitlines()[-1]
+    assert last.startswith("rerank: the model does not score a short pair either: CUDA failure 700: ")
+
+
 _HANGING = """
 import os, threading
 from rerank_service.engine.session import CrossEncoder

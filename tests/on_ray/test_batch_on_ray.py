@@ -11,10 +11,10 @@ from ray.exceptions import RayError
 from rerank_service.errors import OperatorError, SettingsInvalid
 from rerank_service.models.model_options import ModelOptions
 from rerank_service.ranking.request import RerankRequest
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools.batch.ray_cluster import ActorPool, connected, plan_actors
 from rerank_service.tools.batch.ray_job import errors_of_ray
 from rerank_service.tools.batch.ray_scorer import ActorOptions, RayScorer
-from rerank_service.tools.nothing_scored import NothingScored
 from support.batch_files import write_pairs
 from support.limits import request_limits
 from support.marked_processes import Started
@@ -133,7 +133,7 @@ def test_the_scorer_in_a_dataset_of_its_user(tmp_path: Path, small_folder: Path,
 
 def test_an_actor_whose_model_is_broken_ends_the_job_as_without_ray() -> None:
     """So the message says that finished parts are kept."""
-    error = RayError("Traceback\n  rerank_service.tools.nothing_scored.NothingScored: the model scores nothing")
+    error = RayError("Traceback\n  rerank_service.scheduling.nothing_scored.NothingScored: the model scores nothing")
     with pytest.raises(NothingScored, match=r"^the model scores nothing$"), errors_of_ray():
         raise error
 

@@ -38,7 +38,7 @@ from rerank_service.scheduling.admission import Admission
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batch_run import Score
-from rerank_service.scheduling.batching import Batch
+from rerank_service.scheduling.batching import Batch, EncodedPair, collate
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.partial_cutoff import Cutoff
@@ -56,6 +56,7 @@ class HeldScore:
         self._free = threading.Event()
         self._free.set()
         self._fails = False
+        self._works_on: NDArray[np.int64] | None = None
         self._stops = True
         self._started = threading.Semaphore(0)
         self.batches: list[list[int]] = []
@@ -65,7 +66,7 @@ class HeldScore:
         self.batches.append([int(length) for length in batch.attention_mask.sum(axis=1)])
         self._started.release()
         self._free.wait()
-        if self._fails:
+        if self._fails and not self._works(batch):
             raise RuntimeError("the model failed")
         return self._score(batch, token if self._stops else CancelToken())
 
@@ -77,9 +78,13 @@ class HeldScore:
         """Let batches end again."""
         self._free.set()
 
-    def fail(self) -> None:
-        """From now on, let batches fail."""
+    def fail(self, *, but: EncodedPair | None = None) -> None:
+        """From now on, let batches fail. A batch of the pair `but` alone is scored."""
         self._fails = True
+        self._works_on = None if but is None else collate([but], pad_id=0, limits=batch_limits()).input_ids
+
+    def _works(self, batch: Batch) -> bool:
+        return self._works_on is not None and np.array_equal(batch.input_ids, self._works_on)
 
     def run_on(self) -> None:
         """From now on, let batches end also if they are cancelled, as OpenVINO does."""

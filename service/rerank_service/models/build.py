@@ -7,10 +7,10 @@ from rerank_service.engine.session import CrossEncoder
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.served_model import ModelInfo, Names, ServedModel
-from rerank_service.models.warm_up import warm_up
+from rerank_service.models.warm_up import short_pair, warm_up
 from rerank_service.rust_panics import RustPanic, panics_as_errors
 from rerank_service.scheduling.batch_run import WrapScore
-from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ScoreCache
@@ -50,11 +50,11 @@ def build_model(
     try:
         with panics_as_errors():
             tokenizer = PairTokenizer(bundle.tokenizer, max_tokens=manifest.max_tokens, template=manifest.template)
-            _warm_up(bundle, encoder, tokenizer, cost, limits)
+            short = _warm_up(bundle, encoder, tokenizer, cost, limits)
     except RustPanic as error:
         raise BundleInvalid(f"{bundle.tokenizer} cannot be used: {error}") from error
     score = wrap_score(encoder.score) if wrap_score else encoder.score
-    scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores)
+    scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores, short=short)
     reason = reason or explanation
     info = _info(bundle, encoder, limits, names or Names(), lanes=lanes, explanation=explanation, reason=reason)
     return ServedModel(
@@ -70,11 +70,13 @@ def build_model(
 
 def _warm_up(
     bundle: Bundle, encoder: CrossEncoder, tokenizer: PairTokenizer, cost: CostModel, limits: BatchLimits
-) -> None:
+) -> EncodedPair:
+    """Warm up, and return a short pair that the model has scored."""
     try:
         warm_up(encoder, tokenizer, cost, pad_id=bundle.manifest.pad_id, limits=limits)
     except BundleInvalid as error:
         raise BundleInvalid(f"{bundle.graph}: {error}") from error
+    return short_pair(tokenizer)
 
 
 def _info(

@@ -33,9 +33,10 @@ from rerank_service.scheduling.batch_run import (
     PairFailed,
     Score,
 )
-from rerank_service.scheduling.batching import BatchLimits
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.delivery import MAX_DELIVERIES, parts_of_batch, parts_of_known
+from rerank_service.scheduling.engine_check import CheckedRunner
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.lane_pool import LanePool, Membership, Share
 from rerank_service.scheduling.lane_speed import LaneSpeed
@@ -60,15 +61,17 @@ class Scheduler:
         lanes: int,
         cost: CostModel,
         scores: ScoreCache | None,
+        short: EncodedPair | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`pad_id` is the token id of padding, `lanes` the number of batches that run at once. `cost` learns from each
-        batch that runs. With `scores`, equal pairs of several requests are scored once. `clock` returns seconds."""
+        batch that runs. With `scores`, equal pairs of several requests are scored once. `short` is a pair by which a
+        broken engine is recognized (engine_check.py). `clock` returns seconds."""
         self.clock = clock
         self.limits = limits
         self.work = WorkCounter()
         """Totals of the work that was done. The registry replaces it before the lanes run."""
-        self._runner = BatchRunner(score, limits, pad_id=pad_id, clock=clock)
+        self._runner = CheckedRunner(BatchRunner(score, limits, pad_id=pad_id, clock=clock), short)
         self.lanes = lanes
         """Number of batches that run at once."""
         self._speed = LaneSpeed(cost, limits, lanes=lanes)
@@ -181,13 +184,10 @@ class Scheduler:
             finally:
                 self.close()  # from now on no pair can be queued
                 self._deliveries.run_all()
-                self._fail_live()  # the requests leave, which cancels the running batches
+                for submission in self._live:  # the requests leave, which cancels the running batches
+                    submission.fail(NotReady("the server is stopping"))
                 await membership.idle()
                 self._membership = None
-
-    def _fail_live(self) -> None:
-        for submission in self._live:
-            submission.fail(NotReady("the server is stopping"))
 
     def close(self) -> None:
         """Let no further batch start. Waiting pairs do not run."""

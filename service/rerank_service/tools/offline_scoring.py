@@ -26,7 +26,8 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.tools.nothing_scored import NothingScored, short_text
+from rerank_service.scheduling.nothing_scored import NothingScored
+from rerank_service.tools.short_text import short_text
 from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8

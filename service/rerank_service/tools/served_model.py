@@ -9,11 +9,12 @@ from rerank.client import AsyncRerankClient
 from rerank.errors import Internal, NotFound, RerankError
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import SettingsInvalid
-from rerank_service.tools.nothing_scored import NothingScored, short_text
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools.rest_client import RestClient
 from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import CALL_ERRORS, Failure, failure, failure_message, repeated
+from rerank_service.tools.short_text import short_text
 
 T = TypeVar("T")
 Client = AsyncRerankClient | RestClient

@@ -33,7 +33,7 @@ from rerank_service.tools.batch.cancellable_batches import CancellableBatches
 from rerank_service.tools.batch.checked_batches import CheckedBatches
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
-from rerank_service.tools.nothing_scored import short_text
+from rerank_service.tools.short_text import short_text
 from rerank_service.tools.string_reader import StringReader
 
 
@@ -124,10 +124,10 @@ class BulkScorer:
                 self._prepare(preparer, positions[0], sent, encoded)
         return encoded
 
-    def _short_pair(self) -> WaitingPair:
+    def _short_pair(self) -> EncodedPair:
         text = short_text()
         (prepared,) = self._preparer(text).prepare([SentDocument(text, len(text))], 0)
-        return WaitingPair(self._owner, 0, prepared.pairs[0].pair, None)
+        return prepared.pairs[0].pair
 
     def _preparer(self, query: str) -> Preparer:
         check_chars("query", len(query), self._limits.max_query_chars)

@@ -10,12 +10,12 @@ import orjson
 
 from rerank_service.errors import FileInvalid
 from rerank_service.progress import Advance
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools.batch.formats.file_format import FileFormat
 from rerank_service.tools.batch.pair_scores import PairScorer, PairScores
 from rerank_service.tools.batch.part_store import Counts, PartStore
 from rerank_service.tools.batch.parts import Part, split
 from rerank_service.tools.batch.rows import Row, ScoredRow
-from rerank_service.tools.nothing_scored import NothingScored
 
 PARTS_IN_FLIGHT = 3
 """Parts that are read and not written yet: one runs, one is tokenized, and one waits, so that all lanes stay busy."""

@@ -22,20 +22,20 @@ from ray.data.datasource import ReadTask
 from ray.exceptions import RayError
 
 from rerank_service.errors import OperatorError
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools.batch.job import Job, unfinished_parts
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.part_store import Counts
 from rerank_service.tools.batch.parts import Part
 from rerank_service.tools.batch.ray_cluster import ActorPool
 from rerank_service.tools.batch.ray_scorer import CALLS_PER_ACTOR, ActorOptions, PartScorer
-from rerank_service.tools.nothing_scored import NothingScored
 
 _TASKS_PER_ACTOR = 2 * CALLS_PER_ACTOR
 _ONE_ROW = 1
 """Maximum size of a block in bytes: a row is never divided, so each block is one row."""
 
 
-_OWN_ERROR = re.compile(r"\brerank_service\.(?:errors|tools\.nothing_scored)\.(?P<kind>\w+): (?P<message>.*)")
+_OWN_ERROR = re.compile(r"\brerank_service\.(?:errors|scheduling\.nothing_scored)\.(?P<kind>\w+): (?P<message>.*)")
 
 
 class _Parts(Datasource):  # type: ignore[misc]  # mypy does not read Ray, whose types are not complete

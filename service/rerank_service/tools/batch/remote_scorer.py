@@ -19,7 +19,6 @@ from rerank_service.tools.batch.job_identity import check_server
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.rejections import Wrong, what_is_wrong
-from rerank_service.tools.nothing_scored import short_text
 from rerank_service.tools.rest_client import RestClient, client_of
 from rerank_service.tools.served_identity import listed_identity, scoring_identity
 from rerank_service.tools.served_model import scored_if_working, served_model
@@ -32,6 +31,7 @@ from rerank_service.tools.server_calls import (
     failure,
     failure_message,
 )
+from rerank_service.tools.short_text import short_text
 
 CONCURRENT_REQUESTS = 16
 _MAX_DOCUMENTS = 256

@@ -20,6 +20,7 @@ from rerank_service.ranking.request import RerankRequest
 from rerank_service.ranking.scores import ScoreType
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools.batch.bulk_scorer import BulkScorer
 from rerank_service.tools.batch.formats.jsonl import JsonlFormat
 from rerank_service.tools.batch.job import Job, run, score_parts
@@ -27,7 +28,6 @@ from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.part_store import PartStore
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.rows import Columns
-from rerank_service.tools.nothing_scored import NothingScored
 from support.limits import batch_limits, request_limits
 
 _RAW = RerankRequest(query="unused", score_type=ScoreType.RAW)

@@ -25,10 +25,10 @@ from rerank.errors import (
 )
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.errors import SettingsInvalid
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
-from rerank_service.tools.nothing_scored import NothingScored
 from rerank_service.tools.rest_failure import RestCallFailed
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_calls import REPEATS, TIMEOUT_REPEATS, Failure, failure, repeated

@@ -22,8 +22,8 @@ from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.errors import OperatorError, SettingsInvalid
 from rerank_service.models.bundle import Bundle
 from rerank_service.scheduling.caller import Caller
+from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools import offline_scoring
-from rerank_service.tools.nothing_scored import NothingScored
 from rerank_service.tools.offline_scoring import Refusal, Scores
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_scoring import server_scorer
