@@ -164,7 +164,7 @@ class PairTokenizer:
         tokens = self._reader.ids([text[start:end] for start, end in spans], self._encode, lead=query.lead)
         for (start, end), ids in zip(spans, tokens, strict=True):
             if len(ids) <= room or end - start == 1:
-                yield (start, end), ids[:room]
+                yield (start, end), _cut_right(ids, room)
             else:
                 middle = (start + end) // 2
                 yield from self._fitting_windows(query, text, [(start, middle), (middle, end)])
@@ -178,7 +178,7 @@ class PairTokenizer:
 
 
 def _cut_right(ids: NDArray[np.int64], room: int) -> NDArray[np.int64]:
-    return ids[:room]
+    return ids if len(ids) <= room else ids[:room].copy()  # a view would keep all tokens that were read
 
 
 def _cut_left(ids: NDArray[np.int64], room: int, lead: NDArray[np.int64]) -> NDArray[np.int64]:

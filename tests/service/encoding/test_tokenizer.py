@@ -69,6 +69,15 @@ def test_cut_document_keeps_the_first_or_last_tokens(words: list[str], room: int
     assert (pair.document.tolist(), pair.truncated) == (kept, len(whole) > room)
 
 
+@pytest.mark.parametrize("side", CutSide)
+def test_a_cut_document_keeps_only_the_tokens_that_are_scored(side: CutSide) -> None:
+    """Far more are read of a dense text, and a stream has thousands of pairs in memory."""
+    query = _PAIRS.encode_query("q")
+    (pair,) = _PAIRS.encode_documents(query, ["東京" * 5_000], max_tokens_per_doc=40, cut_side=side)
+    assert (len(pair.document), pair.truncated) == (40, True)
+    assert pair.document.base is None
+
+
 class _CountedRate(TokenRate):
     """Counts the characters that are tokenized."""
 
