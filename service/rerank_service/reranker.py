@@ -77,9 +77,10 @@ class Reranker:
         async with self._model(request, caller).use(deadline) as model:
             plan = self._plan(request, model)
             estimate_tokens = await self._tokenizing.estimate(request, plan, model, deadline)
-            size = await in_thread(
-                partial(sized, documents, reader, request, estimate_tokens), items(documents, reader)
-            )
+            async with deadline.enforced():
+                size = await in_thread(
+                    partial(sized, documents, reader, request, estimate_tokens), items(documents, reader)
+                )
             tokens, speed = size.tokens + size.highlight_tokens, model.scheduler.tokens_per_second(size.pair_tokens)
             with (
                 caller.quota.charge(tokens) as charge,

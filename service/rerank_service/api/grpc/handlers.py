@@ -190,7 +190,7 @@ def _call(
     method: MethodDescriptor, messages: AsyncIterator[bytes], sender: _Sender, request: RequestContext
 ) -> Call[Any]:
     observation, received = sender.observation, sender.received or _only(messages, request.deadline)
-    decoded = _decoded(method.input_type, received, observation)
+    decoded = _decoded(method.input_type, received, observation, request.deadline)
     return Call(request, observation, decoded, sender.write, sender.send_metadata)
 
 
@@ -204,13 +204,14 @@ async def _only(messages: AsyncIterator[bytes], deadline: Deadline) -> AsyncIter
 
 
 async def _decoded(
-    descriptor: Descriptor, messages: AsyncIterator[bytes], observation: RequestObservation
+    descriptor: Descriptor, messages: AsyncIterator[bytes], observation: RequestObservation, deadline: Deadline
 ) -> AsyncIterator[Message]:
     message_class = message_factory.GetMessageClass(descriptor)
     async for message in messages:
         observation.received_bytes += len(message)
         try:
-            decoded = await _parsed(message_class, descriptor, message)
+            async with deadline.enforced():
+                decoded = await _parsed(message_class, descriptor, message)
         except DecodeError as error:
             raise InvalidRequest(
                 f"The request is not a valid {descriptor.full_name} message ({error}). "

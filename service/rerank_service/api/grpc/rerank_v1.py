@@ -72,7 +72,8 @@ class RerankMethods:
                 on_work=observed.add_work,
             )
             observed.add_results(ranking)
-        return await in_thread(partial(response_from, ranking, call.context.id), len(ranking))
+        async with call.context.deadline.enforced():
+            return await in_thread(partial(response_from, ranking, call.context.id), len(ranking))
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> None:
         """Rank documents that arrive in a stream. Send the ranking when all are scored.

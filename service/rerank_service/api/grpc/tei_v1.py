@@ -80,7 +80,8 @@ class TeiMethods:
             )
         observed.add_results(ranking)
         chars = len(message.texts) * len(message.query) + sum(map(len, message.texts))
-        return await _response(call, ranking, chars)
+        async with call.context.deadline.enforced():
+            return await _response(call, ranking, chars)
 
     async def rerank_stream(self, call: Call[pb.RerankStreamRequest]) -> pb.RerankResponse:
         """Rank texts that arrive in a stream, one per message."""

@@ -107,11 +107,13 @@ class RerankRoutes:
             observation.key = context.caller.name
             exchange = replace(exchange, warnings=_misspelled(dialect, exchange.body))
             _check_timeout(request)
-            decoded = await in_thread(partial(dialect.decode, exchange.body), _items(exchange.body))
+            async with context.deadline.enforced():
+                decoded = await in_thread(partial(dialect.decode, exchange.body), _items(exchange.body))
             observation.documents = len(decoded.documents)
             with context.caller.quota.request():
                 ranking = await until_disconnect(request.receive, self._rank(decoded, context, observation))
-            response = await in_thread(partial(_encoded, dialect, ranking, exchange), len(ranking))
+            async with context.deadline.enforced():
+                response = await in_thread(partial(_encoded, dialect, ranking, exchange), len(ranking))
             headers = ranking_headers(score_type=ranking.score_type, query_truncated=ranking.query_truncated)
             response.headers.update(headers | server_timing(ranking.timing))
             return response
