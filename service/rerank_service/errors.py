@@ -255,7 +255,7 @@ class InferenceFailed(RequestError):
 
 
 class OutOfMemory(InferenceFailed):
-    """There is no memory for a batch. If the batch is a single pair, a retry does not help."""
+    """There is no memory for a batch. A request ends with it only after its pair was tried alone."""
 
     kind = reason = "out_of_memory"
 

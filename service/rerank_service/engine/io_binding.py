@@ -43,18 +43,20 @@ class BoundSession:
     def run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         """Return the logits of a batch. See `Runner.run`.
 
-        The run after one that was out of memory shrinks the arena. Otherwise the arena keeps its memory in pieces of
-        the sizes that were requested before, which other sizes cannot use.
+        The first run that begins after one was out of memory shrinks the arena at its end. Otherwise the arena keeps
+        its memory in pieces of the sizes that were requested before, which other sizes cannot use.
         """
-        if self._ran_out_of_memory:
+        shrinks, ran_out = self._ran_out_of_memory, False
+        if shrinks:
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", _ARENA[self._device])
         try:
-            result = self._run(feed, options)
+            return self._run(feed, options)
         except Exception as error:
-            self._ran_out_of_memory = is_out_of_memory(error)
+            ran_out = is_out_of_memory(error)
             raise
-        self._ran_out_of_memory = False
-        return result
+        finally:
+            if shrinks or ran_out:  # another run, which began before the failure, must not cancel the shrinking
+                self._ran_out_of_memory = ran_out
 
     def _run(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         binding = self._session.io_binding()

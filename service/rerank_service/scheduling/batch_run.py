@@ -1,9 +1,11 @@
-"""Score one batch. If the model fails on it, score its halves, so that one bad pair fails alone.
+"""Score one batch. If the model fails on it, score its halves, so that one bad pair fails alone. A pair that is out of
+memory runs again while no other batch runs.
 
-Rule: this module knows no queue, no lock and no request. The scheduler acts on the outcomes.
+Rule: this module knows no queue and no request. The scheduler acts on the outcomes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +15,16 @@ from rerank_service.errors import InferenceFailed, OutOfMemory, WeightsChanged
 from rerank_service.quantities import counted
 from rerank_service.scheduling.batch_cancellation import CancelToken
 from rerank_service.scheduling.batching import Batch, BatchLimits, collate
+from rerank_service.scheduling.solo_runs import SoloRuns
 from rerank_service.scheduling.submission import WaitingPair
 
 Score = Callable[[Batch, CancelToken], NDArray[np.float32]]
 """Return the logits of a batch, float32 of shape (rows,). Blocks, and is called from several threads at once. Raises
 when the batch is cancelled, if the engine can stop."""
+
+_MEMORY_RETRIES = 2
+"""Further runs of a pair that was out of memory. In the first one, no other batch uses memory. It ends with a smaller
+memory arena (engine/io_binding.py), in which the second one runs."""
 
 WrapScore = Callable[[Score], Score]
 """Return a score function that calls the given one, for example to record its batches."""
@@ -59,7 +66,7 @@ class MemoryExceeded:
 
 @dataclass(frozen=True, slots=True)
 class PairFailed:
-    """A pair on which the model fails even when it runs alone."""
+    """A pair on which the model fails even when it is the only one of its batch."""
 
     entry: WaitingPair
     error: InferenceFailed
@@ -77,6 +84,7 @@ class BatchRunner:
         self._limits = limits
         self._pad_id = pad_id
         self._clock = clock
+        self._solo_runs = SoloRuns()
 
     def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> Iterator[Outcome]:
         """Score pairs, and yield the outcome of the batch, or of the parts into which it was split. Blocks.
@@ -84,14 +92,22 @@ class BatchRunner:
         Raises:
             WeightsChanged: the files of the model were changed, so that no pair can be scored.
         """
-        started = self._clock()
+        yield from self._run(entries, token, self._solo_runs.beside_others(), retries=_MEMORY_RETRIES)
+
+    def _run(
+        self, entries: Sequence[WaitingPair], token: CancelToken, turn: AbstractContextManager[None], retries: int
+    ) -> Iterator[Outcome]:
+        """Score pairs in a turn. `retries` is the number of further runs of a pair that is out of memory."""
         try:
-            batch = collate([entry.pair for entry in entries], pad_id=self._pad_id, limits=self._limits)
-            logits = self._score(batch, token).tolist()
+            with turn:
+                started = self._clock()
+                batch = collate([entry.pair for entry in entries], pad_id=self._pad_id, limits=self._limits)
+                logits = self._score(batch, token).tolist()
+                ended = self._clock()
         except WeightsChanged:  # no pair of this model can be scored any more
             raise
         except Exception as error:  # noqa: BLE001 - an error of the engine fails the pair, not the lane
-            yield from self._failed(entries, token, error)
+            yield from self._failed(entries, token, error, retries)
         else:
             yield BatchScored(
                 entries=entries,
@@ -100,12 +116,16 @@ class BatchRunner:
                 length=batch.length,
                 real_tokens=int(batch.attention_mask.sum()),
                 started=started,
-                ended=self._clock(),
+                ended=ended,
             )
 
-    def _failed(self, entries: Sequence[WaitingPair], token: CancelToken, error: Exception) -> Iterator[Outcome]:
+    def _failed(
+        self, entries: Sequence[WaitingPair], token: CancelToken, error: Exception, retries: int
+    ) -> Iterator[Outcome]:
         if token.cancelled:
             yield BatchCancelled(entries)
+        elif len(entries) == 1 and isinstance(error, OutOfMemory) and retries:
+            yield from self._run(entries, token, self._solo_runs.alone(), retries - 1)
         elif len(entries) == 1:
             failure = _failure(entries[0], error)
             failure.__cause__ = error

@@ -1,5 +1,6 @@
 """Runs that fail for lack of memory: recognized, reported, and followed by a run that shrinks the arena."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,41 @@ def test_only_the_run_after_an_out_of_memory_shrinks_the_arena(small_model: Bund
     assert len(bound.run(feed, third)) == 2
     with pytest.raises(RuntimeError, match=shrink):
         third.get_run_config_entry(shrink)
+
+
+class _FullBeside:
+    """A session whose first run is beside another one, which is out of memory."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.beside: Callable[[], None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run_with_iobinding(self, binding: Any, options: ort.RunOptions) -> None:
+        if self.beside is not None:
+            beside, self.beside = self.beside, None
+            beside()
+        self._session.run_with_iobinding(binding, options)
+
+
+def test_a_run_that_began_before_an_out_of_memory_does_not_cancel_the_shrinking(small_model: Bundle) -> None:
+    """Two lanes run at once. The run that succeeds has not shrunk the arena."""
+    session = _FullBeside(_session(small_model))
+    bound = BoundSession(session, "cpu")
+    feed = {name: np.ones((2, 8), np.int64) for name in bound.graph_io.inputs}
+
+    def out_of_memory() -> None:
+        def fail() -> None:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 5")
+
+        session.beside = fail
+        with pytest.raises(RuntimeError, match="Failed to allocate"):
+            bound.run(feed, ort.RunOptions())
+
+    session.beside = out_of_memory
+    assert len(bound.run(feed, ort.RunOptions())) == 2
+    after = ort.RunOptions()
+    assert len(bound.run(feed, after)) == 2
+    assert after.get_run_config_entry("memory.enable_memory_arena_shrinkage") == "cpu:0"

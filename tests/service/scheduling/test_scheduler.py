@@ -1,6 +1,7 @@
 """The scheduler and its lanes. Covers scheduler, submission, batch_run and delivery."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from itertools import pairwise
@@ -203,13 +204,66 @@ async def test_batch_without_memory_is_halved_and_later_batches_are_smaller() ->
 
 
 async def test_pair_that_exceeds_the_memory_fails_alone() -> None:
-    """The error says so. The budget stays, since no smaller batch can hold the pair."""
+    """The error says so, after two further runs. The budget stays, since no smaller batch can hold the pair."""
     score = HeldScore(_with_memory_for(40))
     async with lanes(score, batch_limits(max_tokens=40, length_multiple=1)) as scheduler:
         with pytest.raises(OutOfMemory, match=r"no memory for documents\[0\], of 50 tokens"):
             await score_all(scheduler, [pair(50)])
         assert await score_all(scheduler, [pair(10)] * 4) == [10] * 4
-        assert score.batches == [[50], [10] * 4]
+        assert score.batches == [[50], [50], [50], [10] * 4]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_pair_without_memory_runs_again(failures: int) -> None:
+    """The first run after the failure shrinks the memory arena at its end, so the second one may have enough."""
+    left = iter(range(failures))
+
+    def full_at_first(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        if next(left, None) is not None:
+            raise OutOfMemory("there is no memory")
+        return lengths(batch, token)
+
+    async with lanes(HeldScore(full_at_first)) as scheduler:
+        assert await score_all(scheduler, [pair(50)]) == [50]
+
+
+class _SharedMemory:
+    """A device whose memory all running batches share. Its first batch holds its memory until the test frees it."""
+
+    def __init__(self, tokens: int) -> None:
+        self._free = tokens
+        self._lock = threading.Lock()
+        self.begun = threading.Event()
+        self.full = threading.Event()
+        self.freed = threading.Event()
+
+    def __call__(self, batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        size = batch.rows * batch.length
+        with self._lock:
+            if size > self._free:
+                self.full.set()
+                raise OutOfMemory("there is no memory")
+            self._free -= size
+        self.begun.set()
+        self.freed.wait()
+        with self._lock:
+            self._free += size
+        return lengths(batch, token)
+
+
+async def test_pair_without_memory_runs_again_when_other_batches_have_ended() -> None:
+    """They used the memory that it needs."""
+    memory = _SharedMemory(60)
+    limits = batch_limits(max_tokens=40, min_tokens=40, length_multiple=1)
+    async with lanes(HeldScore(memory), limits, count=2) as scheduler:
+        try:
+            first = asyncio.create_task(score_all(scheduler, [pair(10)] * 4))
+            await asyncio.to_thread(memory.begun.wait)
+            large = asyncio.create_task(score_all(scheduler, [pair(50)]))
+            await asyncio.to_thread(memory.full.wait)
+        finally:
+            memory.freed.set()
+        assert list(await asyncio.gather(first, large)) == [[10] * 4, [50]]
 
 
 async def test_add_waits_for_room() -> None:
