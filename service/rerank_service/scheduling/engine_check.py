@@ -5,7 +5,7 @@ that clients do not retry.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from rerank_service.error_text import one_line
@@ -17,23 +17,34 @@ from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.scheduling.submission import WaitingPair
 
 
+def problem(outcome: Outcome) -> str:
+    """Return why a pair of an outcome has no usable score; empty if all have one."""
+    if isinstance(outcome, PairFailed):
+        return one_line(outcome.error.__cause__ or outcome.error)
+    if isinstance(outcome, BatchScored) and not all(map(math.isfinite, outcome.logits)):
+        return "it returns scores that are no numbers"
+    return ""
+
+
 class EngineCheck:
     """Scores a short pair to find out whether the engine works. Thread-safe."""
 
-    def __init__(self, runner: BatchRunner, short: EncodedPair) -> None:
-        """`short` is a pair that every working engine scores."""
+    def __init__(self, runner: BatchRunner, short: EncodedPair, found: Callable[[Outcome], str] = problem) -> None:
+        """`short` is a pair that every working engine scores. `found` returns why its outcome shows that the engine is
+        broken; empty if it does not."""
         self._runner = runner
         self._short = short
+        self._found = found
 
     def run(self, beside: WaitingPair, token: CancelToken) -> None:
         """Score the short pair in place of `beside`, a pair that failed. Blocks.
 
         Raises:
-            NothingScored: the model fails on the short pair, too.
+            NothingScored: the model fails on the short pair, too, as `found` says.
             WeightsChanged: the files of the model were changed, so that no pair can be scored.
         """
         short = replace(beside, pair=self._short, key=None)
-        for found in filter(None, map(problem, self._runner.run([short], token))):
+        for found in filter(None, map(self._found, self._runner.run([short], token))):
             raise NothingScored.by("the model", found)
 
 
@@ -43,13 +54,14 @@ class CheckedRunner:
     def __init__(self, runner: BatchRunner, short: EncodedPair | None) -> None:
         """`short` is a pair that every working engine scores. None: the engine is not checked."""
         self._runner = runner
-        self._check = None if short is None else EngineCheck(runner, short)
+        self._check = None if short is None else EngineCheck(runner, short, _lasting_problem)
 
     def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> Iterator[Outcome]:
         """Score pairs, and yield the outcome of the batch, or of the parts into which it was split. Blocks.
 
         Parts without any score come last, after the check. The check takes no longer than one of their pairs, so
-        callers with such pairs cannot slow down others much. A batch that lacks memory is not followed by a check.
+        callers with such pairs cannot slow down others much. A batch that lacks memory is not followed by a check,
+        and a check that lacks memory finds nothing.
 
         Raises:
             NothingScored: the engine fails on every pair.
@@ -68,13 +80,9 @@ class CheckedRunner:
         yield from unscored
 
 
-def problem(outcome: Outcome) -> str:
-    """Return why a pair of an outcome has no usable score; empty if all have one."""
-    if isinstance(outcome, PairFailed):
-        return one_line(outcome.error.__cause__ or outcome.error)
-    if isinstance(outcome, BatchScored) and not all(map(math.isfinite, outcome.logits)):
-        return "it returns scores that are no numbers"
-    return ""
+def _lasting_problem(outcome: Outcome) -> str:
+    """Return why a short pair has no usable score; empty after a lack of memory, which may pass."""
+    return problem(outcome) if _has_no_score(outcome) else ""
 
 
 def _has_no_score(outcome: Outcome) -> bool:

@@ -115,6 +115,17 @@ def test_a_lack_of_memory_does_not_end_the_server() -> None:
     assert [type(outcome) for outcome in outcomes] == [PairFailed]
 
 
+def test_a_check_without_memory_does_not_end_the_server() -> None:
+    """The batch before it failed for another reason, so the check runs, and memory is short only now."""
+    engine = _Engine()
+
+    def score(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
+        return _without_memory(batch, token) if batch.input_ids[0, 0] == 1 else engine(batch, token)
+
+    outcomes = _run(score, _BAD)
+    assert [type(outcome) for outcome in outcomes] == [PairFailed]
+
+
 def test_a_cancelled_batch_is_not_checked() -> None:
     """Its run was stopped: that is no failure of the engine."""
     runner = CheckedRunner(BatchRunner(_lost, _LIMITS, pad_id=0, clock=lambda: 0.0), _SHORT)
