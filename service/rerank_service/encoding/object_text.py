@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from rerank_service.encoding.text_length import is_dense
+from rerank_service.encoding.content_parts import text_of_parts
+from rerank_service.encoding.text_length import is_dense, text_length
 from rerank_service.encoding.yaml_text import yaml_text
 from rerank_service.error_text import excerpt
 from rerank_service.errors import InvalidRequest
@@ -41,12 +42,17 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
 
     Strings stay unchanged; nested values become block YAML. `rank_fields` selects and orders fields. Absent fields and
     fields that are null are left out. A single field becomes its value without the key, so `{"text": t}` scores exactly
-    like `t`. `field` names the document in errors, such as `documents[3]`.
+    like `t`. Without `rank_fields`, text parts become their texts. `field` names the document in errors, such as
+    `documents[3]`.
 
     Raises:
         InvalidRequest: the object has no field to rank, or it is nested too deeply.
         CallStopped: the request has ended meanwhile.
     """
+    text = None if rank_fields else text_of_parts(value)
+    if text is not None:
+        check_depth(value, field)
+        return text
     names = rank_fields or value.keys()
     ranked = {name: value[name] for name in names if value.get(name) is not None}
     if not ranked:
@@ -63,6 +69,9 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
 def object_length(value: Mapping[str, Any], rank_fields: Sequence[str]) -> TextLength:
     """Return about the length of `object_text`, without rendering it. Values that are not strings count as JSON. Only
     values decide if it is dense, not keys."""
+    parts = None if rank_fields else text_of_parts(value)
+    if parts is not None:
+        return text_length(parts)
     names = [name for name in rank_fields or value.keys() if value.get(name) is not None]
     keys = sum(map(len, names)) + _LINE_CHARS * len(names) if len(names) > 1 else 0
     text = "".join([_as_text(value[name]) for name in names])

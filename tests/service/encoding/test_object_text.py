@@ -48,6 +48,8 @@ from rerank_service.errors import InvalidRequest
         ({"ok": False, "n": 0}, ["ok"], "false"),
         ({"a": " two  blanks ", "b": "line\n\n"}, [], "a:  two  blanks \nb: line\n\n"),
         ({"long": ["word " * 200 + "end"], "n": 1}, [], "long:\n- " + "word " * 200 + "end\nn: 1"),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, [], "a\nb"),
+        ({"content": [{"type": "text", "text": "a"}]}, ["content"], "- type: text\n  text: a"),
     ],
 )
 def test_object_becomes_lines_of_its_fields(value: dict[str, Any], rank_fields: list[str], text: str) -> None:
@@ -134,6 +136,7 @@ def test_invisible_characters_are_escaped_in_nested_values_only() -> None:
         ({"k" * 3_000: "", "b": None}, []),
         ({"tags": ["a", "b"] * 100, "n": 1.5}, []),
         ({"names": ["東京都庁舎の展望室", "Третьяковская галерея"] * 20}, []),
+        ({"content": [{"type": "text", "text": "a"}] * 50}, []),
     ],
 )
 def test_length_is_that_of_the_text_without_rendering_it(value: dict[str, Any], rank_fields: list[str]) -> None:

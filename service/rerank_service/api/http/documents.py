@@ -5,14 +5,8 @@ from typing import Any
 
 import orjson
 
-from rerank_service.api.http.content_parts import text_of_parts
-from rerank_service.encoding.object_text import (
-    check_depth,
-    check_rank_fields,
-    object_items,
-    object_length,
-    object_text,
-)
+from rerank_service.encoding.content_parts import text_of_parts
+from rerank_service.encoding.object_text import check_rank_fields, object_items, object_length, object_text
 from rerank_service.encoding.text_length import text_length
 from rerank_service.errors import InvalidRequest
 from rerank_service.json_types import json_type
@@ -37,10 +31,9 @@ class JsonReader(Reader):
     def length(self, raw: Any) -> TextLength:
         """Return about the length of the text that is scored. Values of an object that are not strings count as
         JSON."""
-        text = raw if isinstance(raw, str) else self._text_of_parts(raw)
-        if text is None and isinstance(raw, dict):
+        if isinstance(raw, dict):
             return object_length(raw, self._rank_fields)
-        return text_length(text or "")
+        return text_length(raw if isinstance(raw, str) else "")
 
     def items(self, raw: Any) -> int:
         """Return about the number of values of an object that are looked at. Counting ends at `MANY_ITEMS`."""
@@ -57,23 +50,12 @@ class JsonReader(Reader):
         if isinstance(raw, str):
             return Document(raw, original=raw, size=sent.chars)
         if isinstance(raw, dict):
-            return Document(self._object_text(raw, field), original=raw, size=sent.chars)
+            if not self._rank_fields:
+                reject_media(raw, field)
+            return Document(object_text(raw, self._rank_fields, field=field), original=raw, size=sent.chars)
         raise InvalidRequest(
             f"{field} must be a string or an object, not {json_type(raw)}", field=field, reason="wrong_type"
         )
-
-    def _object_text(self, raw: dict[str, Any], field: str) -> str:
-        text = self._text_of_parts(raw)
-        if text is not None:
-            check_depth(raw, field)
-            return text
-        if not self._rank_fields:
-            reject_media(raw, field)
-        return object_text(raw, self._rank_fields, field=field)
-
-    def _text_of_parts(self, raw: Any) -> str | None:
-        """Return the text of vLLM's content parts, unless `rank_fields` selects other text."""
-        return None if self._rank_fields else text_of_parts(raw)
 
 
 def reject_media(raw: Mapping[str, Any], field: str, *, with_text: bool = False) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-from rerank_service.api.http.content_parts import text_of_parts
+from rerank_service.encoding.content_parts import text_of_parts
 from rerank_service.errors import InvalidRequest
 
 

@@ -13,6 +13,7 @@ from rerank_service.api.grpc import rerank_v1_requests
 from rerank_service.api.grpc.rerank_v1_requests import MessageReader
 from rerank_service.api.http.documents import JsonReader
 from rerank_service.encoding.object_text import parse_object
+from rerank_service.encoding.text_length import text_length
 from rerank_service.long_work import MANY_ITEMS
 from rerank_service.ranking.document import SentDocument
 
@@ -43,6 +44,19 @@ def test_object_has_the_same_text_in_every_form(value: dict[str, object]) -> Non
     )
     assert by_json == JsonReader(()).read(SentDocument(value, 0), "documents[0]").text
     assert by_struct == JsonReader(()).read(SentDocument(_sorted(value), 0), "documents[0]").text
+
+
+def test_text_parts_have_the_same_text_in_every_form() -> None:
+    """It is that of REST, so their score does not depend on the protocol. Their length is that of the text."""
+    value = {"content": [{"type": "text", "text": "Paris " * 400}, {"type": "text", "text": "is in France."}]}
+    struct = pb.Document()
+    json_format.ParseDict(value, struct.object)
+    reader = MessageReader(pb.RerankRequest(), 1_000)
+    text = "Paris " * 400 + "\nis in France."
+    assert JsonReader().read(SentDocument(value, 0), "documents[0]").text == text
+    for message in (pb.Document(json=json.dumps(value)), struct):
+        assert reader.read(SentDocument(message, 0), "documents[0]").text == text
+        assert reader.length(message) == text_length(text)
 
 
 def test_length_counts_ranked_fields_only() -> None:
