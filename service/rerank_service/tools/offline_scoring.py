@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank_service.engine.host import limit_tokenizer_threads
-from rerank_service.error_text import one_line
 from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.models.loading import load_selected
 from rerank_service.models.model_options import ModelOptions
@@ -26,8 +25,6 @@ from rerank_service.ranking.results import RankedDocument
 from rerank_service.reranker import Reranker
 from rerank_service.scheduling.admissions import Admissions, LiveLimits
 from rerank_service.scheduling.deadline import Deadline
-from rerank_service.scheduling.nothing_scored import NothingScored
-from rerank_service.tools.short_text import short_text
 from rerank_service.tools.string_reader import StringReader
 
 CONCURRENT_QUERIES = 8
@@ -91,11 +88,10 @@ async def local_scorer(
 ) -> AsyncIterator[Scorer]:
     """Load a model and run its lanes. The limits on the number of documents and windows do not apply.
 
-    `score` raises NothingScored if the model fails on every pair.
-
     Raises:
         BundleInvalid: the model cannot be served.
         MemoryTooSmall: its weights exceed the memory limit.
+        NothingScored: the model fails on every pair. The end of the block raises it, and `score` raises NotReady.
     """
     limit_tokenizer_threads()
     model = await asyncio.to_thread(load_selected, options)
@@ -114,8 +110,6 @@ async def local_scorer(
         try:
             ranking = await rank(query, documents)
         except (InvalidRequest, InferenceFailed) as error:
-            if isinstance(error, InferenceFailed):
-                await _check_that_it_scores(rank)
             return Refusal(str(error))
         return scores_of(ranking, query_truncated=ranking.query_truncated)
 
@@ -125,14 +119,6 @@ async def local_scorer(
     finally:
         model.scheduler.close()
         await lanes
-
-
-async def _check_that_it_scores(rank: Callable[[str, Sequence[str]], Awaitable[Ranking]]) -> None:
-    text = short_text()
-    try:
-        await rank(text, [text])
-    except InferenceFailed as error:
-        raise NothingScored.by("the model", one_line(error.__cause__ or error)) from error
 
 
 def scores_of(results: Iterable[RankedDocument | pb.Result], *, query_truncated: bool) -> Scores:
