@@ -24,6 +24,7 @@
     ├── SettingsInvalid      a flag or an environment variable is wrong
     ├── BundleInvalid        a model folder cannot be served
     ├── WeightsChanged       a file of a served model was written in place
+    ├── NothingScored        a model fails on every pair (scheduling/nothing_scored.py)
     ├── MemoryTooSmall       a model exceeds the memory limit of the process
     ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
     ├── OutputNotWritten     a file of results cannot be written, such as on a full disk
