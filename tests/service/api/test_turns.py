@@ -1,15 +1,18 @@
-"""Requests that wait for the thread of long work, or for their turn to be parsed, end at their deadline."""
+"""Requests that wait for the thread of long work or its end, or for their turn to be parsed, end at their deadline."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import ModuleType
 
 import grpc
 import pytest
 
 from rerank.v1 import rerank_pb2 as pb
 from rerank.v1 import rerank_pb2_grpc as pb_grpc
+from rerank_service.api.grpc import rerank_v1
+from rerank_service.api.http import routes
 from rerank_service.errors import DeadlinePassed
 from rerank_service.long_work import MANY_ITEMS, in_thread, parsing_turn
 from support.http import post, works
@@ -31,6 +34,18 @@ async def _thread_taken() -> AsyncIterator[None]:
     finally:
         release.set()
         await other
+
+
+@contextmanager
+def _held(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> Iterator[None]:
+    """Let a function, which is called in a thread, take as long as the block."""
+    release = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, lambda *_: release.wait())
+        try:
+            yield
+        finally:
+            release.set()
 
 
 def _parsing_taken() -> AbstractAsyncContextManager[None]:
@@ -55,15 +70,11 @@ async def test_rest_documents_that_wait_to_be_decoded(edges: Served) -> None:
     assert await works(edges)
 
 
-async def test_rest_results_that_wait_to_be_encoded(edges: Served) -> None:
+async def test_rest_results_that_take_long_to_encode(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ranking is ready, but too late."""
     body = {"query": "0", "documents": list(map(str, range(_MANY)))}
-    edges.core.score.hold()
-    response = asyncio.create_task(post(edges, body, **{"x-request-timeout": "1"}))
-    await edges.core.score.started()
-    async with _thread_taken():
-        edges.core.score.release()
-        assert (await response).status_code == 504
+    with _held(monkeypatch, routes, "_encoded"):
+        assert (await post(edges, body, **{"x-request-timeout": "1"})).status_code == 504
     assert await works(edges)
 
 
@@ -81,17 +92,15 @@ async def test_grpc_messages_that_wait(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.Rerank(pb.RerankRequest(query="0", documents=documents))
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert len((await stub.Rerank(pb.RerankRequest(query="0", documents=documents[-1:]))).results) == 1
+        again = await stub.Rerank(pb.RerankRequest(query="0", documents=documents[-1:]), timeout=60)
+        assert len(again.results) == 1
 
 
-async def test_grpc_results_that_wait_to_be_built(core: Running) -> None:
+async def test_grpc_results_that_take_long_to_build(core: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ranking is ready, but too late."""
     documents = [pb.Document(text=str(number)) for number in range(_MANY)]
     async with served(core, default_timeout=1.0) as edges:
         stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(edges.client._channel)
-        core.score.hold()
-        call = stub.Rerank(pb.RerankRequest(query="0", documents=documents))
-        await core.score.started()
-        async with _thread_taken():
-            core.score.release()
+        with _held(monkeypatch, rerank_v1, "response_from"):
+            call = stub.Rerank(pb.RerankRequest(query="0", documents=documents))
             assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
