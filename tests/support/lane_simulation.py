@@ -1,6 +1,6 @@
 """A machine that serves several models, on a simulated clock. A batch only takes time.
 
-Admission, forecast, fair queue and lane shares are the real ones.
+Admission, forecast, fair queue, lane shares and lane speed are the real ones.
 """
 
 import heapq
@@ -19,6 +19,7 @@ from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.fair_queue import FairQueue
 from rerank_service.scheduling.lane_shares import BURST_SECONDS, CONTENDED_BATCH_SECONDS, LaneShares, ShareAccount, Turn
+from rerank_service.scheduling.lane_speed import LaneSpeed
 from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.tools.loadtest.workload import Lengths
 from support.limits import batch_limits
@@ -65,6 +66,7 @@ class SimulatedModel:
     cost: CostModel = field(init=False)
     share: ShareAccount = field(init=False)
     admission: Admission = field(init=False)
+    speed: LaneSpeed = field(init=False)
 
     def __post_init__(self) -> None:
         self.queue = FairQueue(self.limits, lanes=self.lanes)
@@ -93,13 +95,13 @@ class SimulatedMachine:
     ) -> None:
         self.now = 0.0
         self.shares: LaneShares[SimulatedModel] = LaneShares(burst_seconds)
-        self._batch_seconds = batch_seconds
         self._models = models
         self._dice = random.Random(seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
         for model in models:
             model.admission = Admission(10_000, 1e9, lambda: self.now)
+            model.speed = LaneSpeed(model.cost, model.limits, lanes=model.lanes, contended_seconds=batch_seconds)
             self.shares.add(model, model.share, model.lanes)
 
     def run(self, seconds: float) -> None:
@@ -119,11 +121,9 @@ class SimulatedMachine:
 
     def _arrive(self, model: SimulatedModel, sizes: Sequence[int]) -> None:
         padded = [model.limits.padded(size) for size in sizes]
-        row = sum(padded) // len(padded)
-        rows = max(1, model.limits.max_tokens // row)
-        if self.shares.has_others(model.share):
-            rows = min(rows, model.cost.rows_within(self._batch_seconds, row))
-        speed = model.lanes * rows * row / model.cost.seconds(rows, row)
+        length = sum(sizes) / len(sizes)
+        contended = self.shares.has_others(model.share)
+        speed = model.speed.tokens_per_second(length, model.limits.max_tokens, contended=contended)
         fraction = self.shares.fraction(model.share, self.now)
         deadline, capacity = Deadline(self.now + _DEADLINE), ExitStack()
         try:
@@ -148,8 +148,7 @@ class SimulatedMachine:
         while (turn := self.shares.start(lambda model: model.has_work)) is not None:
             model = turn.member
             contended = self.shares.has_others(model.share)
-            max_rows = partial(model.cost.rows_within, self._batch_seconds) if contended else None
-            batch = model.queue.take(max_rows=max_rows)
+            batch = model.queue.take(max_rows=partial(model.speed.max_rows, contended=contended))
             padded = len(batch) * max(model.limits.padded(size) for _, size in batch)
             seconds = 0.0005 + padded / model.lane_speed
             self._at(self.now + seconds, partial(self._end, turn, batch, seconds))
