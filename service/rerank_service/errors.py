@@ -33,8 +33,7 @@
 
 Rule 1: the gRPC code of a request error is an attribute of its class; the HTTP status follows from the code.
 Rule 2: errors that only Admin and loads of models cause are in lifecycle/model_control_errors.py.
-Rule 3: errors of libraries are translated where the library is called. The two APIs translate request errors into
-responses.
+Rule 3: errors of libraries are translated where the library is called. The two APIs make responses of request errors.
 """
 
 from typing import ClassVar
