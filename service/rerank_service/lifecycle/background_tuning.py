@@ -48,6 +48,10 @@ class BackgroundTuning:
         if self._current is not None and self._current.managed is managed:
             self._current.give_up()
 
+    def tunes(self, managed: ManagedModel, /) -> bool:
+        """See `Tuner`."""
+        return self._current is not None and self._current.managed is managed
+
     async def ended(self, managed: ManagedModel) -> None:
         """See `Tuner`."""
         if self._current is not None and self._current.managed is managed:
@@ -82,6 +86,7 @@ class BackgroundTuning:
                 finally:
                     self._current = None
                     attempt.ended.set()
+                    self._manager.operations.arm_idle_timer(managed)
 
     async def _tune(self, attempt: TuningAttempt, running: ServedModel) -> None:
         try:

@@ -135,7 +135,7 @@ class ModelOperations:
     def arm_idle_timer(self, managed: ManagedModel) -> None:
         """Unload a model when no request has used it for the time in its entry."""
         seconds = managed.wanted.unload_after
-        if seconds is None or not managed.is_idle or managed.idle_timer is not None:
+        if self.stopping or seconds is None or not managed.is_idle or managed.idle_timer is not None:
             return
         due = max(self._clock(), managed.registered.last_used + seconds)
         managed.idle_timer = asyncio.get_running_loop().call_at(due, self._unload_if_idle, managed)
@@ -151,6 +151,8 @@ class ModelOperations:
         seconds = managed.wanted.unload_after
         if seconds is None or not managed.is_idle or self.stopping:
             return
+        if self.tuner.tunes(managed):
+            return  # an unload would wait for the tuning, whose end arms the timer again
         if self._clock() < managed.registered.last_used + seconds:
             self.arm_idle_timer(managed)
         else:

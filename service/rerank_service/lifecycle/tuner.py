@@ -14,6 +14,9 @@ class Tuner(Protocol):
     def retire(self, managed: ManagedModel) -> None:
         """Give up the tuning of a version that takes no more requests."""
 
+    def tunes(self, managed: ManagedModel, /) -> bool:
+        """Return True while a version of a model is being tuned, also if the tuning is given up and has not ended."""
+
     async def ended(self, managed: ManagedModel) -> None:
         """Wait until no tuning uses a version of a model. An engine that is being loaded or derived is not stopped."""
 
@@ -32,6 +35,10 @@ class NoTuner:
 
     def retire(self, managed: ManagedModel) -> None:
         """Do nothing."""
+
+    def tunes(self, _managed: ManagedModel, /) -> bool:
+        """Return False."""
+        return False
 
     async def ended(self, managed: ManagedModel) -> None:
         """Return at once."""

@@ -71,6 +71,27 @@ async def test_an_unload_waits_for_the_tuning(store: FakeStore) -> None:
         assert store.used() == 0
 
 
+async def test_an_idle_model_is_not_unloaded_while_it_is_tuned(store: FakeStore) -> None:
+    """Requests would get 503 until the tuning has ended, which may take minutes. It is unloaded then."""
+    begun, may_end, events = threading.Event(), threading.Event(), list[threading.Event]()
+
+    def choose(_entry: ModelEntry, _running: ServedModel, give_up: threading.Event) -> None:
+        events.append(give_up)
+        begun.set()
+        may_end.wait()
+
+    before, after = (entry("a", on_demand=True, unload_after=seconds) for seconds in (3600.0, 0.0))
+    async with managed(store, before) as server, tuning_in_background(server.manager, choose):
+        assert await server.rank("a") == 1
+        await asyncio.to_thread(begun.wait)
+        await server.manager.change_catalog((before,), (after,))
+        await _others_go_on()
+        assert server.states() == {"a": "ready"}
+        assert not events[0].is_set()
+        may_end.set()
+        await server.until("unloaded", "a")
+
+
 async def test_the_memory_of_a_tuning_costs_no_second_model(store: FakeStore) -> None:
     """The load waits until the tuning has ended, and unloads the model that was used longest ago only."""
     store.limit = 250 * MB
