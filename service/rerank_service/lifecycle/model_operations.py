@@ -19,7 +19,7 @@ from rerank_service.lifecycle.freed_memory import give_back_freed_memory
 from rerank_service.lifecycle.managed_model import UNLOADING, ManagedModel, Operation
 from rerank_service.lifecycle.model_capacity import ModelCapacity
 from rerank_service.lifecycle.model_control_errors import LoadConflict
-from rerank_service.lifecycle.room import Room
+from rerank_service.lifecycle.room import Room, RoomNeeded
 from rerank_service.lifecycle.tuner import NoTuner, Tuner
 from rerank_service.lifecycle.version_loading import Version, VersionLoader
 from rerank_service.models.catalog.entry import ModelEntry
@@ -192,8 +192,9 @@ class ModelOperations:
         if registered.model is None:
             registered.change_state(ModelState.LOADING)
         same = managed.digest if managed.runs_as(entry) else ""
+        needed = RoomNeeded(managed, self.tuner)
         try:
-            version = await self.loader.load(entry, same, lambda: self._room.make(managed, self.tuner))
+            version = await self.loader.load(entry, same, lambda: self._room.make(needed))
         except Exception as error:  # noqa: BLE001 - the version that serves continues
             self._failed(managed, entry, error)
             return error

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rerank_service.lifecycle.managed_model import ManagedModel
 from rerank_service.lifecycle.tuner import Tuner
@@ -11,6 +12,16 @@ _WAIT = 30.0
 
 Unload = asyncio.Task[Exception | None]
 """The task of an operation that unloads a model."""
+
+
+@dataclass(slots=True)
+class RoomNeeded:
+    """What one load knows about the room that it needs."""
+
+    loading: ManagedModel
+    tuner: Tuner
+    tuning_is_slow: bool = field(init=False, default=False)
+    """True after a wait for a tuning that took too long. The load does not wait for a tuning again."""
 
 
 class Room:
@@ -27,29 +38,40 @@ class Room:
         self._unloads.add(unload)
         unload.add_done_callback(self._unloads.discard)
 
-    async def make(self, loading: ManagedModel, tuner: Tuner) -> bool:
+    async def make(self, needed: RoomNeeded) -> bool:
         """Free memory, in the way that harms least: give up the tuning that is running, or unload the on-demand model
         that has been without requests for the longest time, or wait for a model that is being unloaded.
 
         Return False if no memory became free.
         """
-        if await self._tuning_ends(tuner):
+        if await self._tuning_ends(needed):
             return True
-        idle = (managed for managed in self._models.values() if managed.is_idle and managed is not loading)
-        victim = min(idle, key=lambda managed: managed.registered.last_used, default=None)
+        victim = self._victim(needed)
         if victim is None:
             return await self._unload_ends()
-        unload = self._start_unload(victim, f"model {loading.name!r} needs its memory")
+        unload = self._start_unload(victim, f"model {needed.loading.name!r} needs its memory")
         ended, _ = await asyncio.wait([unload], timeout=_WAIT)
         return bool(ended)
 
-    async def _tuning_ends(self, tuner: Tuner) -> bool:
+    async def _tuning_ends(self, needed: RoomNeeded) -> bool:
         """Give up the tuning. Return False if none is running, or if it takes too long."""
+        if needed.tuning_is_slow:
+            return False
         try:
             async with asyncio.timeout(_WAIT):
-                return await tuner.make_room()
+                return await needed.tuner.make_room()
         except TimeoutError:
+            needed.tuning_is_slow = True
             return False
+
+    def _victim(self, needed: RoomNeeded) -> ManagedModel | None:
+        """Return the model to unload. The unload of one whose tuning is slow would wait for that."""
+        idle = (
+            managed
+            for managed in self._models.values()
+            if managed.is_idle and managed is not needed.loading and not needed.tuner.tunes(managed)
+        )
+        return min(idle, key=lambda managed: managed.registered.last_used, default=None)
 
     async def _unload_ends(self) -> bool:
         """Wait until a model is unloaded. Return False if none is being unloaded, or if it takes too long."""

@@ -8,6 +8,8 @@ from functools import partial
 from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.background_tuning import tuning_in_background
+from rerank_service.lifecycle.managed_model import ManagedModel
+from rerank_service.lifecycle.tuner import NoTuner
 from rerank_service.models.bundle import Bundle
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.served_model import Names, ServedModel
@@ -56,6 +58,23 @@ async def _others_go_on() -> None:
     """Give the event loop and other threads time to do what they do not wait with."""
     for _ in range(20):
         await run_in_background(lambda: None)
+
+
+class SlowTuner(NoTuner):
+    """A tuning of one model for which no load waits long enough."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self.waits = 0
+
+    def tunes(self, managed: ManagedModel, /) -> bool:
+        """See `Tuner`."""
+        return managed.name == self._model
+
+    async def make_room(self) -> bool:
+        """Take longer than the caller waits."""
+        self.waits += 1
+        raise TimeoutError
 
 
 async def test_an_unload_waits_for_the_tuning(store: FakeStore) -> None:
@@ -108,6 +127,19 @@ async def test_the_memory_of_a_tuning_costs_no_second_model(store: FakeStore) ->
         tuning.may_end.set()
         assert await request == 1
         assert server.states() == {"a": "unloaded", "b": "ready", "c": "ready"}
+
+
+async def test_a_load_waits_for_a_slow_tuning_once(store: FakeStore) -> None:
+    """It needs the memory of two models, and takes that of others than the one that is tuned: the unload of that one
+    would wait for the tuning, too."""
+    store.limit, store.bytes["new"] = 350 * MB, 200 * MB
+    async with managed(store, *(entry(name, on_demand=True) for name in ("a", "b", "c", "new"))) as server:
+        for name in ("a", "b", "c"):
+            assert await server.rank(name) == 1
+        tuner = server.manager.operations.tuner = SlowTuner("a")
+        assert await server.rank("new") == 1
+        assert server.states() == {"a": "ready", "b": "unloaded", "c": "unloaded", "new": "ready"}
+        assert tuner.waits == 1
 
 
 async def test_a_tuning_makes_room_and_is_done_later(store: FakeStore) -> None:
