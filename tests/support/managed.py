@@ -164,7 +164,7 @@ class FakeSelected:
         if any(self._bytes + held > limit.limit for limit in limits):
             raise MemoryTooSmall(f"{self.bundle.folder.name} needs {self._bytes} beside {held}")
 
-    def load(self) -> ServedModel:
+    def load(self, *, beside_others: bool = False) -> ServedModel:
         """Return the loaded version."""
         return self.store.load(self.bundle, self.names)
 

@@ -7,6 +7,7 @@ cores that requests need.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
@@ -35,8 +36,8 @@ class Selected(Protocol):
     def check_memory(self, limits: Sequence[MemoryLimit], held: int = 0) -> None:
         """Raise MemoryTooSmall if the model cannot fit."""
 
-    def load(self) -> ServedModel:
-        """Load the model, warm it up and check it. Blocks."""
+    def load(self, *, beside_others: bool = False) -> ServedModel:
+        """Load the model, warm it up and check it. `beside_others`: other models are loaded. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,6 @@ class VersionLoader:
         memory = self._read_memory()
         held = memory.held if memory is not None and self._loaded_any else 0
         await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
-        version = Version(*await self.measured(selected.load))
+        version = Version(*await self.measured(partial(selected.load, beside_others=self._loaded_any)))
         self._loaded_any = True
         return version

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
+from rerank_service.engine.process_memory import process_memory, return_free_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import build_model
@@ -55,10 +56,11 @@ class SelectedModel:
         """
         check_memory(self.bundle, self.selection.engine, self.lanes, limits, held)
 
-    def load(self) -> ServedModel:
+    def load(self, *, beside_others: bool = False) -> ServedModel:
         """Load the model and warm it up. Blocks.
 
-        If it cannot be served on the engine of a tuning, log a warning and load it as without the tuning.
+        If it cannot be served on the engine of a tuning, log a warning and load it as without the tuning. Its memory is
+        checked again then. `beside_others`: the process holds other models, whose memory counts.
 
         Raises:
             BundleInvalid: the model cannot be served on this engine.
@@ -79,7 +81,8 @@ class SelectedModel:
             used=str(other.selection.engine),
             next="run `rerank tune` with these settings",
         )
-        other.check_memory(memory_limits())
+        return_free_memory()  # that of the engine that failed
+        other.check_memory(memory_limits(), _held() if beside_others else 0)
         return other.load()
 
     def _without_tuning(self, problem: str) -> "SelectedModel | None":
@@ -141,6 +144,11 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
     check_golden(model)
     bundle.check_unchanged()
     return model
+
+
+def _held() -> int:
+    memory = process_memory()
+    return 0 if memory is None else memory.held
 
 
 def _check_digest(bundle: Bundle, required: str | None) -> None:

@@ -96,9 +96,9 @@ async def test_a_model_serves_while_the_files_of_another_are_read(
     async with managed(store, entry("a")) as server:
         intact = getattr(FakeSelected, step)
 
-        def wait(*arguments: Any) -> Any:
+        def wait(*arguments: Any, **options: Any) -> Any:
             slow.wait()
-            return intact(*arguments)
+            return intact(*arguments, **options)
 
         monkeypatch.setattr(FakeSelected, step, wait)
         task = asyncio.create_task(_load_new(server.manager))
