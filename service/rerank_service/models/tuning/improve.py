@@ -50,7 +50,8 @@ Improvement = FasterModel | SameEngine
 LoadChosen = Callable[[], Improvement | None]
 """Loads the running model on the engine that was chosen, unless it runs there, and keeps the choice. Blocks.
 
-Returns None if there is not enough memory now. No choice is kept then.
+Returns None if there is not enough memory for a second engine now. The choice is kept: the next load of the model may
+use it, alone.
 
 Raises BundleInvalid: the model does not load on that engine, or its files changed since it was loaded. No choice is
 kept."""
@@ -177,19 +178,21 @@ class _Choice:
         if self.options.with_cuda_graphs(tuned.engine) == running.encoder.engine:
             return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
         if (shortage := self.memory_check(tuned.engine)) is not None:
-            stays = f"the model stays on {running.encoder.engine}"
+            stays = f"the model stays on {running.encoder.engine} until it is loaded again"
             _log.warning("chosen engine not loaded", engine=str(tuned.engine), why=shortage.reason, next=stays)
             return None
         return FasterModel(load_on(running.bundle, self.options, Selection.of(tuned), Cache(self.options.cache)))
 
     def load_and_keep(self, key: str, earlier: TuningRecord | None) -> Improvement | None:
-        """Load the model, and keep the new record if there is no error: later starts may use this engine."""
+        """Load the model, and keep the new record if there is no error.
+
+        Later loads may use this engine, also if there is no memory for it now beside the one that is running.
+        """
         improvement = self.load()
         self.running.bundle.check_unchanged()  # else engines of other files may have been measured
-        if improvement is not None:
-            _keep(self.tuned, key, earlier, Cache(self.options.cache))
-            _log.info("tuned", engine=str(self.tuned.engine), why=self.tuned.reason())
-            _log.debug("tuning results", why=self.tuned.explanation())
+        _keep(self.tuned, key, earlier, Cache(self.options.cache))
+        _log.info("tuned", engine=str(self.tuned.engine), why=self.tuned.reason())
+        _log.debug("tuning results", why=self.tuned.explanation())
         return improvement
 
 
