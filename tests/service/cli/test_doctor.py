@@ -48,6 +48,12 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RERANK_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def _many_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not depend on the limits of this machine: a low one is a finding."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2**20, 2**20))
+
+
 def _found(*arguments: str) -> list[Finding]:
     return list(_findings(build_parser(commands()).parse_args(["doctor", *arguments])))
 
