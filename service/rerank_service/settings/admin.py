@@ -20,5 +20,5 @@ class AdminSettings(SettingsGroup):
     """Addresses of --admin-port, separated by commas: IP addresses and host names. Any other address than loopback
     requires API keys. Example: 0.0.0.0."""
     bundles_root: Path | None = None
-    """Folder with bundles that an admin key may load, also as new models. Unset: only the folders of the models that
-    the server was started with, for a new version of the same model. Example: /models."""
+    """Folder with bundles that an admin key may load, also as new models. Unset: only folders that a model of the
+    server has now, or has in the settings or the models file, for a new version of a model. Example: /models."""

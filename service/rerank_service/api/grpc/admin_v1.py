@@ -107,7 +107,7 @@ class AdminMethods:
 
 
 def _known_folders(statuses: Iterable[ModelStatus]) -> list[Path]:
-    """Return the folders that the models use, and those that the server was started with."""
+    """Return the folders that the models use, and those that they have in the settings or the models file."""
     folders = (folder for status in statuses for folder in (status.folder, status.catalog_folder))
     return [folder for folder in folders if folder is not None]
 
