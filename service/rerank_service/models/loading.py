@@ -83,7 +83,7 @@ class SelectedModel:
         )
         return_free_memory()  # that of the engine that failed
         other.check_memory(memory_limits(), _held() if beside_others else 0)
-        return other.load()
+        return replace(other.load(), refused=self.selection.engine)
 
     def _without_tuning(self, problem: str) -> "SelectedModel | None":
         """Return the choice without the tuning, whose engine has this problem; None if there is no other engine."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rerank_service.encoding.tokenizer import PairTokenizer
+from rerank_service.engine.kinds import Engine
 from rerank_service.engine.session import CrossEncoder
 from rerank_service.models.bundle import NOT_VERIFIED, Bundle
 from rerank_service.models.model_state import ModelState
@@ -85,6 +86,8 @@ class ServedModel:
     scheduler: Scheduler
     activation: Activation
     calibration: Calibration | None = None
+    refused: Engine | None = None
+    """The engine that a tuning chose, if the model could not be loaded on it."""
     identity: bytes = field(default_factory=partial(secrets.token_bytes, 32), repr=False)
     """A random secret of this load, which is part of the key of each pair.
 

@@ -21,12 +21,14 @@ from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.files import TOKENIZER
 from rerank_service.models.golden_pairs import GoldenPair, write_golden_pairs
-from rerank_service.models.loading import load_selected, select_model
+from rerank_service.models.loading import load_on, load_selected, select_model
 from rerank_service.models.model_options import ModelOptions
+from rerank_service.models.tuning import improve
+from rerank_service.models.tuning.engine_choice import TuningOutcome
 from rerank_service.models.tuning.full_run import tune
-from rerank_service.models.tuning.improve import SameEngine
+from rerank_service.models.tuning.improve import FasterModel, SameEngine
 from rerank_service.models.tuning.record import TuningRecord
-from rerank_service.models.tuning.startup import EngineRequest, tuning_key
+from rerank_service.models.tuning.startup import EngineRequest, tuning_key, untuned
 from rerank_service.models.variants.cache import Cache
 from rerank_service.tools.doctor.finding import Status
 from rerank_service.tools.doctor.model import model_findings
@@ -145,3 +147,28 @@ def test_a_tuning_does_not_choose_an_engine_that_fails_the_golden_pairs(tmp_path
     record = select_model(options).selection.tuned
     assert record is not None
     assert (record.engine, record.provisional) == (CPU_FP32, False)
+
+
+def test_an_engine_that_fails_the_golden_pairs_is_tuned_away(tmp_path: Path) -> None:
+    """Else each start would load it, fail, and fail again in the background."""
+    options = _tuned_for_int8(_int8_with_other_logits(tmp_path / "model"), tmp_path / "cache")
+    assert isinstance(load_faster(options, load_selected(options), threading.Event()), SameEngine)
+    with capture_logs() as logs:
+        running = load_selected(options)
+    assert (running.encoder.engine, running.refused, _warnings(logs)) == (CPU_FP32, None, [])
+    assert load_faster(options, running, threading.Event()) is None
+
+
+def test_an_engine_that_failed_once_keeps_its_tuning(
+    starter: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of `rerank tune` has more than that of the new tuning, which chooses the same engine."""
+    options = _tuned_for_int8(starter, tmp_path)
+    before = select_model(options).selection
+    selection = untuned(starter, options.requested)
+    running = replace(load_on(starter, options, selection, Cache(tmp_path)), refused=_INT8)
+    monkeypatch.setattr(improve, "_tune", lambda *_: TuningOutcome(_INT8, (), ()))
+    improved = load_faster(options, running, threading.Event())
+    assert isinstance(improved, FasterModel)
+    assert improved.model.encoder.engine == _INT8
+    assert select_model(options).selection == before

@@ -100,7 +100,8 @@ def choose_faster(
     engine. It is provisional if an engine is not decided: then the next start tunes again.
 
     If a tuning is cached that is not provisional, its engine is the chosen one, without another tuning: another
-    process may have tuned since the running version was loaded.
+    process may have tuned since the running version was loaded. If the version could not be loaded on that engine, it
+    is tuned anew.
 
     Returns None if the settings leave no choice, if the cached tuning chose the engine that runs, if this tuning does
     not decide about the engine that a provisional one chose, or after `halt` is set.
@@ -117,9 +118,10 @@ def choose_faster(
     earlier = tuning_of_key(key, cache)
     # a chosen engine is loaded with all lanes, beside the engine that is running
     check = memory_check(bundle, options.lanes_on, memory_left, running.encoder.engine)
-    if earlier is not None and not earlier.provisional:
-        runs = options.with_cuda_graphs(earlier.engine) == running.encoder.engine
-        return None if runs else _Choice(options, running, earlier, check).load
+    settled = earlier if earlier is not None and not earlier.provisional else None
+    if settled is not None and settled.engine != running.refused:
+        runs = options.with_cuda_graphs(settled.engine) == running.encoder.engine
+        return None if runs else _Choice(options, running, settled, check).load
     time = TuningTime.start(options.tune_seconds, halt)
     available = available_engines(requested.provider, requested.precision)
     loaders = [_loader(options, running, cache, check) for _ in range(2)]
@@ -131,10 +133,12 @@ def choose_faster(
         _log.warning("not tuned again", engine=str(error.skipped.engine), error=error.skipped.reason)
         return None
     tuned = _record(outcome, available)
-    if not _replaces(tuned, earlier):
+    if not _replaces(tuned, earlier, running.refused):
         return None  # it would only take back what the earlier tuning found
     for loader in loaders:
         loader.release()  # the chosen engine is loaded with all lanes, beside the running one only
+    if settled is not None and settled.engine == tuned.engine:
+        return _Choice(options, running, settled, check).load  # now it loads: the record is valid, and may have more
     return partial(_Choice(options, running, tuned, check).load_and_keep, key, earlier)
 
 
@@ -156,11 +160,15 @@ def _keep(tuned: TuningRecord, key: str, earlier: TuningRecord | None, cache: Ca
         cache.store_tuning(key, tuned.model_dump(mode="json"))
 
 
-def _replaces(tuned: TuningRecord, other: TuningRecord | None) -> bool:
-    """Return whether a new record may replace another one, which may be that of `rerank tune`."""
+def _replaces(tuned: TuningRecord, other: TuningRecord | None, refused: Engine | None = None) -> bool:
+    """Return whether a new record may replace another one, which may be that of `rerank tune`.
+
+    `refused`: the engine of an earlier tuning, on which the model could not be loaded.
+    """
     if other is None:
         return True
-    return other.provisional and (not tuned.provisional or tuned.decides(other.engine))
+    is_open = other.provisional or other.engine == refused
+    return is_open and (not tuned.provisional or tuned.decides(other.engine))
 
 
 @dataclass(frozen=True, slots=True)
