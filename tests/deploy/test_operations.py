@@ -100,7 +100,7 @@ def test_systemd_starts_a_server_again_that_a_fault_has_ended(unit: configparser
 
 def test_commands_install_what_the_unit_of_systemd_starts(unit: configparser.SectionProxy) -> None:
     """User, environment, program and unit."""
-    (block,) = re.findall(r"^make wheel\n.*?(?=```)", OPERATIONS, re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(r"^make wheel .*?(?=```)", OPERATIONS, re.DOTALL | re.MULTILINE)
     program, command = unit["ExecStart"].split()
     assert command in commands()
     for line in (
