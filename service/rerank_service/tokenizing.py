@@ -44,8 +44,8 @@ class Tokenizing:
     ) -> TokenEstimate:
         """Return the estimate of the tokens of documents.
 
-        A query that seems to be too long is tokenized. If it is too long, its caller must not get an error about
-        something else at admission. And it may be short: blanks are characters, and no tokens.
+        A query that seems to be too long is tokenized. If it is too long and may not be cut, its caller must not get an
+        error about something else at admission. And it may be short: blanks are characters, and no tokens.
 
         Raises:
             InvalidRequest: the query or the instruction is too long.

@@ -49,10 +49,9 @@ class TokenEstimate:
 
     @property
     def query_fits(self) -> bool:
-        """True if the request's query is accepted if it has the estimated tokens. It may have far fewer: blanks are
+        """True if the request's query needs no cut if it has the estimated tokens. It may have far fewer: blanks are
         characters, and no tokens."""
-        limits = self.plan.pair
-        return limits.cut_query or self.query_tokens <= limits.longest_query(self.template)
+        return self.query_tokens <= self.plan.pair.longest_query(self.template)
 
     def total(self, documents: Iterable[Measured]) -> float:
         """Return the estimated tokens of all pairs of documents. Fast where documents are short."""

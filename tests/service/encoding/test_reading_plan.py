@@ -106,6 +106,7 @@ def test_total_estimate_is_the_sum_of_the_single_ones(query: str, options: dict[
         {"too_long": TooLong.REFUSE},
         {"too_long": TooLong.WHOLE},
         {"too_long": TooLong.CUT, "query_too_long": QueryTooLong.REFUSE},
+        {},
     ],
     ids=str,
 )

@@ -130,7 +130,9 @@ def choose_faster(
     except TuningCancelled:
         return None
     except EngineNotLoaded as error:  # the base: the engine that is running stays
-        _log.warning("not tuned again", engine=str(error.skipped.engine), error=error.skipped.reason)
+        _log.warning(
+            "not tuned again", model=running.info.name, engine=str(error.skipped.engine), error=error.skipped.reason
+        )
         return None
     tuned = _record(outcome, available)
     if not _replaces(tuned, earlier, running.refused):
@@ -187,7 +189,8 @@ class _Choice:
             return SameEngine(replace(running.info, explanation=tuned.explanation(), reason=tuned.reason()))
         if (shortage := self.memory_check(tuned.engine)) is not None:
             stays = f"the model stays on {running.encoder.engine} until it is loaded again"
-            _log.warning("chosen engine not loaded", engine=str(tuned.engine), why=shortage.reason, next=stays)
+            why, name = shortage.reason, running.info.name
+            _log.warning("chosen engine not loaded", model=name, engine=str(tuned.engine), why=why, next=stays)
             return None
         return FasterModel(load_on(running.bundle, self.options, Selection.of(tuned), Cache(self.options.cache)))
 
@@ -199,8 +202,9 @@ class _Choice:
         improvement = self.load()
         self.running.bundle.check_unchanged()  # else engines of other files may have been measured
         _keep(self.tuned, key, earlier, Cache(self.options.cache))
-        _log.info("tuned", engine=str(self.tuned.engine), why=self.tuned.reason())
-        _log.debug("tuning results", why=self.tuned.explanation())
+        name = self.running.info.name
+        _log.info("tuned", model=name, engine=str(self.tuned.engine), why=self.tuned.reason())
+        _log.debug("tuning results", model=name, why=self.tuned.explanation())
         return improvement
 
 
