@@ -172,13 +172,18 @@ class _Sender:
 def _request_context(
     context: Context, caller: Caller, observation: RequestObservation, default_timeout: float
 ) -> RequestContext:
-    remaining = context.time_remaining()
     return RequestContext(
         id=observation.id,
         call=observation.call,
-        deadline=Deadline.after(default_timeout if remaining is None else remaining),
+        deadline=Deadline.after(_remaining(context, default_timeout)),
         caller=caller,
     )
+
+
+def _remaining(context: Context, default_timeout: float) -> float:
+    """Return the seconds until the deadline of a call."""
+    remaining = context.time_remaining()
+    return default_timeout if remaining is None else remaining
 
 
 def _call(
@@ -256,7 +261,7 @@ async def _guarded(
         except RequestError as error:
             observation.fail(error)
             code = codes.get(error.code, error.code)
-            pushback = retry_pushback(error, context.time_remaining())
+            pushback = retry_pushback(error, _remaining(context, edge.default_timeout))
             await sender.abort(code, str(error), _details(error), pushback)
         except Exception as error:  # noqa: BLE001 - every request gets a response
             observation.fail(error)

@@ -8,7 +8,7 @@ RETRY_PUSHBACK = "grpc-retry-pushback-ms"
 _NO_RETRY = "-1"
 
 
-def retry_pushback(error: RequestError, remaining: float | None) -> tuple[tuple[str, str], ...]:
+def retry_pushback(error: RequestError, remaining: float) -> tuple[tuple[str, str], ...]:
     """Return the trailing metadata that tells the client's retry policy when to repeat a call, if its policy repeats
     this status at all.
 
@@ -18,11 +18,9 @@ def retry_pushback(error: RequestError, remaining: float | None) -> tuple[tuple[
 
     Args:
         error: the error of the call.
-        remaining: seconds until the client's deadline of the call. None: it has none. Each attempt then gets the
-            default of the server anew.
+        remaining: seconds until the deadline of the call.
     """
     if not isinstance(error, Overloaded | RateLimited):
         return ()
-    in_vain = remaining is not None and error.retry_after >= remaining
-    pause = _NO_RETRY if in_vain else str(math.ceil(error.retry_after * 1000))
+    pause = str(math.ceil(error.retry_after * 1000)) if error.retry_after < remaining else _NO_RETRY
     return ((RETRY_PUSHBACK, pause),)
