@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from rerank_service.engine.available import AvailableEngines, available_engines, reasons
+from rerank_service.engine.available import AvailableEngines, SkippedEngine, available_engines, reasons
 from rerank_service.engine.cgroup_limits import memory_left as cgroup_memory_left
 from rerank_service.engine.kinds import Engine
 from rerank_service.models.bundle import Bundle
@@ -130,9 +130,7 @@ def choose_faster(
     except TuningCancelled:
         return None
     except EngineNotLoaded as error:  # the base: the engine that is running stays
-        _log.warning(
-            "not tuned again", model=running.info.name, engine=str(error.skipped.engine), error=error.skipped.reason
-        )
+        _log_not_tuned(running, error.skipped)
         return None
     tuned = _record(outcome, available)
     if not _replaces(tuned, earlier, running.refused):
@@ -142,6 +140,10 @@ def choose_faster(
     if settled is not None and settled.engine == tuned.engine:
         return _Choice(options, running, settled, check).load  # now it loads: the record is valid, and may have more
     return partial(_Choice(options, running, tuned, check).load_and_keep, key, earlier)
+
+
+def _log_not_tuned(running: ServedModel, skipped: SkippedEngine) -> None:
+    _log.warning("not tuned again", model=running.info.name, engine=str(skipped.engine), error=skipped.reason)
 
 
 def _key_of_verified(bundle: Bundle, requested: EngineRequest) -> str:
