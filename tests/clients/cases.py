@@ -127,3 +127,15 @@ class RetryTests(ErrorTests):
                 case.ask(client, RankRequest())
             assert caught.type is case.raises[status]
             assert [call.status for call in harness.calls] == [status]
+
+
+class NoVainRetryTests(RetryTests):
+    """Base class of tests: those of `RetryTests`, and an error that a retry would only repeat."""
+
+    def test_exceeded_deadline_is_not_repeated(self, harness: Harness) -> None:
+        """The server sends `x-should-retry: false`, which SDKs obey that Stainless generates."""
+        case = self.cases[0]
+        client = harness.open(case.setup).with_options(default_headers={"X-Request-Timeout": "0.000001"})
+        with pytest.raises(case.raises[500]):
+            case.ask(client, RankRequest())
+        assert [call.status for call in harness.calls] == [504]

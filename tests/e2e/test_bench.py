@@ -40,7 +40,7 @@ def test_bench_measures_a_server_over_both_protocols(start: Start, small_folder:
 
 
 def test_files_are_written_if_nobody_reads_the_output(start: Start, small_folder: Path, tmp_path: Path) -> None:
-    """As in `rerank bench … | head -1`."""
+    """The reader has gone, as in `rerank bench … | head -1`."""
     server = start("--model", str(small_folder))
     load = ("--clients", "1", *SMALL_LOAD, "--json", "load.json", "--png", "load.png")
     done = rerank_without_reader("bench", "--server", server.grpc, *load, cwd=tmp_path)

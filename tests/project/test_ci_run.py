@@ -53,7 +53,7 @@ def test_the_lowest_versions_are_tried_with_their_python(run: Run) -> None:
 
 
 def test_a_python_that_does_not_start_is_none(run: Run, tmp_path: Path) -> None:
-    """As the commands of pyenv for versions that are not installed."""
+    """pyenv has such commands for versions that are not installed."""
     broken = tmp_path / "python3.11"
     broken.write_text("#!/bin/sh\nexit 127\n")
     broken.chmod(0o755)

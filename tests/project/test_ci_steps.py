@@ -62,7 +62,7 @@ def test_a_step_that_fails_ends_the_run_and_is_named(folder: Path, steps: tuple[
 
 
 def test_all_steps_run_once_by_default(folder: Path) -> None:
-    """Those that need what this machine lacks are left out, with the reason."""
+    """A step for which this machine lacks a tool is left out, with the reason."""
     (folder / "Makefile").write_text('%: ; @echo "ran $@"\n')
     done = _run(folder)
     assert (done.returncode, done.stderr) == (0, "")

@@ -11,7 +11,7 @@ _TOP_NAME = re.compile(
     r"^(?:(?P<decorator>@.*)\n)?(?:(?:(?:async )?def|class) (?P<defined>\w+)|(?P<assigned>\w+)(?:: [^=\n]+)? = )",
     re.MULTILINE,
 )
-"""The definition of a constant, a function or a class. A decorator makes its own use of the name."""
+"""The definition of a constant, a function or a class. A decorator may use the name."""
 
 
 def _dead_names(code: str, *, is_test: bool) -> Iterator[str]:

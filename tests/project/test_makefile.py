@@ -94,6 +94,14 @@ def test_lock_renews_all_constraints_of_installations() -> None:
     assert installed == set(re.findall(r"(?:-o |,)([\w/]+/constraints\.txt)", recipe))
 
 
+def _expect_refusal(words: str, *arguments: str) -> None:
+    """Expect that make ends with an error that has these words, before it installs anything."""
+    done = _make(*arguments, run=True)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "installing" not in done.stdout
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -108,10 +116,7 @@ def test_lock_renews_all_constraints_of_installations() -> None:
 )
 def test_model_is_checked_before_the_installation(model: str, words: str) -> None:
     """The recipe of the check alone: the exporter is installed after it."""
-    done = _make(f"MODEL={model}", ".model-given", "export", run=True)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "installing" not in done.stdout
+    _expect_refusal(words, f"MODEL={model}", ".model-given", "export")
 
 
 @pytest.mark.parametrize(
@@ -133,10 +138,7 @@ def test_hub_ids_and_folders_pass_the_check(model: str) -> None:
 )
 def test_folder_of_the_starter_is_checked(starter: str, words: str) -> None:
     """The recipe of the check alone."""
-    done = _make(f"STARTER={starter}", ".starter-given", "golden", run=True)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "installing" not in done.stdout
+    _expect_refusal(words, f"STARTER={starter}", ".starter-given", "golden")
 
 
 @pytest.mark.parametrize("target", ["starter", "golden"])
@@ -148,7 +150,7 @@ def test_folder_of_the_starter_is_checked_before_the_installation(target: str, t
 
 
 def test_folder_with_a_configuration_passes_the_check(tmp_path: Path) -> None:
-    """As the folder of the starter has it."""
+    """The folder of the starter has one."""
     (tmp_path / "config.json").touch()
     done = _make(f"STARTER={tmp_path}", ".starter-given", run=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""How long tests wait: for httpx, and for their own end."""
+"""The time limits of tests: for calls of httpx, and for a whole test."""
 
 import ast
 import re

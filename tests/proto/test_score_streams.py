@@ -83,7 +83,7 @@ async def test_scores_arrive_while_documents_are_sent(edges: Served, blocking: R
 
 
 _MOST_AHEAD = 500_000
-"""Documents that are read, at most, while the caller reads no score: ten times what the buffers of both sides hold."""
+"""Maximum of documents that are read while the caller reads no score: ten times the content of all buffers."""
 
 
 class _Counted:

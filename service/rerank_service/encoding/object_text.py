@@ -51,7 +51,7 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
     """
     text = None if rank_fields else text_of_parts(value)
     if text is not None:
-        check_depth(value, field)
+        _check_depth(value, field)
         return text
     names = rank_fields or value.keys()
     ranked = {name: value[name] for name in names if value.get(name) is not None}
@@ -60,7 +60,7 @@ def object_text(value: Mapping[str, Any], rank_fields: Sequence[str], *, field: 
             f"none of the rank_fields {excerpt(', '.join(rank_fields))}" if rank_fields else "no field with a value"
         )
         raise InvalidRequest(f"{field} has {missing}", field=field, reason="empty_document")
-    check_depth(value, field)
+    _check_depth(value, field)
     if len(ranked) == 1:
         return _bare(next(iter(ranked.values())))
     return "\n".join(_line(name, part) for name, part in ranked.items())
@@ -105,7 +105,7 @@ def _as_text(value: Any) -> str:
         return "" if _is_too_deep([value]) else json.dumps(value, ensure_ascii=False)
 
 
-def check_depth(value: Mapping[str, Any], field: str) -> None:
+def _check_depth(value: Mapping[str, Any], field: str) -> None:
     """Check the nesting depth of all fields, ranked or not, since the whole object may be returned.
 
     Raises:

@@ -45,17 +45,17 @@ class BackgroundTuning:
 
     def retire(self, managed: ManagedModel) -> None:
         """See `Tuner`."""
-        if self._current is not None and self._current.managed is managed:
-            self._current.give_up()
+        if (attempt := self._attempt(managed)) is not None:
+            attempt.give_up()
 
     def tunes(self, managed: ManagedModel, /) -> bool:
         """See `Tuner`."""
-        return self._current is not None and self._current.managed is managed
+        return self._attempt(managed) is not None
 
     async def ended(self, managed: ManagedModel) -> None:
         """See `Tuner`."""
-        if self._current is not None and self._current.managed is managed:
-            await self._current.ended.wait()
+        if (attempt := self._attempt(managed)) is not None:
+            await attempt.ended.wait()
 
     async def make_room(self) -> bool:
         """See `Tuner`."""
@@ -72,6 +72,10 @@ class BackgroundTuning:
         """Give up the tuning that is running."""
         if self._current is not None:
             self._current.give_up()
+
+    def _attempt(self, managed: ManagedModel) -> TuningAttempt | None:
+        """Return the running tuning if it is that of a model."""
+        return self._current if self._current is not None and self._current.managed is managed else None
 
     async def run(self) -> None:
         """Tune one model after the other. A tuning does not begin while a model is loaded: it would take its memory."""

@@ -13,7 +13,7 @@ import structlog
 _OTHERS = 512
 """Descriptors beside connections: files of models, libraries, and connections of our own."""
 FEW = "idle connections may use all of them"
-"""What may happen if there are too few descriptors."""
+"""The danger of too few descriptors."""
 FEW_FIX = "raise the limit of open files (LimitNOFILE, ulimit -n), or lower --max-connections"
 
 _log = structlog.get_logger()

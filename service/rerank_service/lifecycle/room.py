@@ -16,7 +16,7 @@ Unload = asyncio.Task[Exception | None]
 
 @dataclass(slots=True)
 class RoomNeeded:
-    """What one load knows about the room that it needs."""
+    """A load that needs room, and the state of its search."""
 
     loading: ManagedModel
     tuner: Tuner

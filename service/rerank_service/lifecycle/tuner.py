@@ -1,4 +1,4 @@
-"""What the operations on models ask of the background tuning, which `background_tuning.py` has."""
+"""Interface of the background tuning for the operations on models. `background_tuning.py` implements it."""
 
 from typing import Protocol
 
@@ -15,7 +15,7 @@ class Tuner(Protocol):
         """Give up the tuning of a version that takes no more requests."""
 
     def tunes(self, managed: ManagedModel, /) -> bool:
-        """Return True while a version of a model is being tuned, also if the tuning is given up and has not ended."""
+        """Return True until the tuning of a version of a model has ended, also after it was given up."""
 
     async def ended(self, managed: ManagedModel) -> None:
         """Wait until no tuning uses a version of a model. An engine that is being loaded or derived is not stopped."""

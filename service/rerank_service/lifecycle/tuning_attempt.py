@@ -13,7 +13,7 @@ class TuningAttempt:
     """The tuning of the version of a model that serves. Used on the event loop only, except `halt`.
 
     A thread that chooses or loads an engine ends some time after `halt` is set. The waits between end at once: a load
-    that waits for the end of the tuning may hold what the tuning waits for.
+    that waits for the end of the tuning may hold the lock for which the tuning waits.
     """
 
     def __init__(self, managed: ManagedModel) -> None:

@@ -23,7 +23,7 @@ SHARED_SHARE = 0.7
 these forecasts are less certain. While pairs wait, accepting less wastes no capacity, but a request that misses its
 deadline wastes all that was computed for it."""
 URGENT_SHARE = 0.9
-"""Share of the remaining time that an accepted request may need beside more urgent ones. What it is more than
+"""Share of the remaining time that an accepted request may need beside more urgent ones. The time above
 `SHARED_SHARE` is kept for them: else accepted requests whose time is planned would let no urgent one in."""
 IDLE_FACTOR = 4.0
 """On an idle server, a request is rejected only if it needs more than this multiple of its remaining time. The

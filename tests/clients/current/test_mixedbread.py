@@ -5,7 +5,7 @@ from typing import ClassVar
 import mixedbread
 import pytest
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, REFUSED, Case, RankRequest, RetryTests, expect, wait
+from clients.cases import DOCUMENTS, MODEL, QUERY, REFUSED, Case, NoVainRetryTests, RankRequest, expect, wait
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -39,20 +39,13 @@ def ask(client: mixedbread.Mixedbread | mixedbread.AsyncMixedbread, request: Ran
     return [(result.index, result.score) for result in response.data]
 
 
-class TestMixedbread(RetryTests):
+class TestMixedbread(NoVainRetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(blocking, ask, "/v1/reranking", RAISES, retries=REFUSED),
         Case(asynchronous, ask, "/v1/reranking", RAISES, retries=REFUSED),
     ]
-
-    def test_exceeded_deadline_is_not_repeated(self, harness: Harness) -> None:
-        """The server sends `x-should-retry: false`, which the SDK obeys."""
-        client = harness.open(blocking).with_options(default_headers={"X-Request-Timeout": "0.000001"})
-        with pytest.raises(mixedbread.InternalServerError):
-            ask(client, RankRequest())
-        assert [call.status for call in harness.calls] == [504]
 
     def test_objects_come_back(self, harness: Harness) -> None:
         """Objects are returned unchanged."""

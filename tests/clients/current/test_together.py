@@ -5,7 +5,18 @@ from typing import ClassVar
 import pytest
 import together
 
-from clients.cases import DOCUMENTS, MODEL, QUERY, REFUSED, Case, RankingTests, RankRequest, RetryTests, expect, wait
+from clients.cases import (
+    DOCUMENTS,
+    MODEL,
+    QUERY,
+    REFUSED,
+    Case,
+    NoVainRetryTests,
+    RankingTests,
+    RankRequest,
+    expect,
+    wait,
+)
 from clients.harness import Harness
 from clients.setups import client_setup
 
@@ -59,20 +70,13 @@ class TestOtherSetups(RankingTests):
     cases: ClassVar = [Case(below_v1, ask, "/v1/v1/rerank", RAISES)]
 
 
-class TestTogether(RetryTests):
+class TestTogether(NoVainRetryTests):
     """Clients of the SDK."""
 
     cases: ClassVar = [
         Case(root, ask, "/v1/rerank", RAISES, retries=REFUSED),
         Case(asynchronous, ask_async, "/v1/rerank", RAISES, retries=REFUSED),
     ]
-
-    def test_exceeded_deadline_is_not_repeated(self, harness: Harness) -> None:
-        """The server sends `x-should-retry: false`, which the SDK obeys."""
-        client = harness.open(root).with_options(default_headers={"X-Request-Timeout": "0.000001"})
-        with pytest.raises(together.InternalServerError):
-            ask(client, RankRequest())
-        assert [call.status for call in harness.calls] == [504]
 
     def test_objects_come_back_as_json(self, harness: Harness) -> None:
         """Objects are ranked by the chosen fields. An object without `text` is returned with its JSON as `text`."""

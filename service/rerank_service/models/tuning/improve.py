@@ -124,7 +124,7 @@ def choose_faster(
         return None if runs else _Choice(options, running, settled, check).load
     time = TuningTime.start(options.tune_seconds, halt)
     available = available_engines(requested.provider, requested.precision)
-    loaders = [_loader(options, running, cache, check) for _ in range(2)]
+    loaders = _loaders(options, running, cache, check)
     try:
         outcome = _tune(options, running, _engine_set(options, running, available, loaders), time)
     except TuningCancelled:
@@ -221,13 +221,14 @@ def _record(outcome: TuningOutcome, available: AvailableEngines) -> TuningRecord
     )
 
 
-def _loader(options: ModelOptions, running: ServedModel, cache: Cache, check: MemoryCheck) -> EngineLoader:
+def _loaders(options: ModelOptions, running: ServedModel, cache: Cache, check: MemoryCheck) -> list[EngineLoader]:
+    """Return a loader for the engines to measure, and one for the base."""
     golden = GoldenCheck.read(running.bundle, running.tokenizer)
 
     def check_golden(engine: Engine, score: Score) -> None:
         golden.difference(engine, score, options.batch_limits(running.bundle, engine))
 
-    return EngineLoader(running.bundle, cache, lanes=1, memory_check=check, check=check_golden)
+    return [EngineLoader(running.bundle, cache, lanes=1, memory_check=check, check=check_golden) for _ in range(2)]
 
 
 def _engine_set(

@@ -112,7 +112,7 @@ async def test_slow_messages_are_few(core: Running) -> None:
 
 
 async def test_slow_messages_end_in_time(core: Running) -> None:
-    """Those of the few calls that wait."""
+    """The messages of the few calls that may wait."""
     async with served(core, header_timeout=2.0) as edges:
         await _half_messages(edges, 4, b"The client sent no message within 2 s.", ended=4)
 
