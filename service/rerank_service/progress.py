@@ -5,12 +5,15 @@ Every command whose work is long uses this module: `rank`, `batch`, `eval`, `cal
 `stages` for work in named stages, and `kept_stages` for stages whose lines stay visible.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rerank_service.lossy_stderr import lossy_stderr
 
 STAGE_DETAIL = " · "
 """Stands between the name of a stage and a text that changes."""
@@ -33,7 +36,7 @@ def progress(description: str, total: int | None, *, lines: int = LINES) -> Iter
     intervals; none without a total.
     """
     console = stderr_console()
-    if console.is_terminal:
+    if is_terminal(console):
         with _bar(console, total) as bar:
             task = bar.add_task(description, total=total, detail="")
             yield lambda amount, *, detail="": bar.update(task, advance=amount, detail=detail)
@@ -48,7 +51,7 @@ def stages() -> Iterator[Callable[[str], None]]:
     A text after " · " may change while the stage lasts. The spinner shows it; lines have that of the beginning.
     """
     console = stderr_console()
-    if console.is_terminal:
+    if is_terminal(console):
         with console.status("") as status:
             yield status.update
     else:
@@ -79,8 +82,19 @@ def kept_stages(clock: Callable[[], float] | None = None) -> Callable[[str], Non
 
 
 def stderr_console() -> Console:
-    """Return a console on standard error that prints text unchanged, without markup or emoji codes."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    """Return a console on standard error that prints text unchanged, without markup or emoji codes.
+
+    It drops what it cannot write: the work goes on when the terminal is closed, the disk of a log is full, or the
+    reader of a pipe has ended.
+    """
+    stream = lossy_stderr(getattr(sys.stderr, "encoding", None) or "utf-8")
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def is_terminal(console: Console) -> bool:
+    """Return whether a console writes to a terminal. For rich, a pipe is one, too, if FORCE_COLOR is set, as in many CI
+    systems; that variable asks for colours only."""
+    return console.is_terminal and console.file.isatty()
 
 
 def _bar(console: Console, total: int | None) -> Progress:

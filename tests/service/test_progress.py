@@ -1,12 +1,16 @@
 """Progress on standard error: plain lines in a pipe, a bar or a spinner on a terminal."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rerank_service.__main__ import commands
 from rerank_service.progress import LINES, kept_stages, progress, stages
+from support.terminals import TerminalText
 
 
 def test_pipe_gets_lines_at_even_intervals(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,18 +33,65 @@ def test_pipe_gets_no_lines_without_total_or_interval(
     assert capsys.readouterr().err == ""
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> TerminalText:
+    """Standard error is a terminal."""
+    text = TerminalText()
+    monkeypatch.setattr("rerank_service.progress.lossy_stderr", lambda _: text)
+    monkeypatch.setenv("TERM", "xterm")
+    return text
+
+
 @pytest.mark.parametrize("total", [None, 3])
 def test_terminal_gets_a_bar_with_detail(
-    total: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    total: int | None, terminal: TerminalText, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The bar disappears at the end; markup in texts has no effect."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
     with progress("calls [a]", total) as advance:
         advance(2, detail="2 [b] answered")
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert "calls [a]" in shown.err
-    assert "2 [b] answered" in shown.err
+    assert capsys.readouterr().out == ""
+    assert "calls [a]" in terminal.getvalue()
+    assert "2 [b] answered" in terminal.getvalue()
+
+
+def test_colours_do_not_make_a_pipe_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Many CI systems set FORCE_COLOR. A bar in their logs would be thousands of lines."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress("pairs", 2, lines=1) as advance:
+        advance(2)
+    with stages() as report:
+        report("measuring")
+    assert capsys.readouterr().err.splitlines() == ["pairs: 2 of 2", "measuring"]
+
+
+_WORK = """
+import os
+from rerank_service.progress import progress, stages
+with progress("pairs", 3) as advance:
+    for _ in range(3):
+        advance(1)
+with stages() as report:
+    report("measuring")
+os.write(1, b"written")
+"""
+
+
+@pytest.mark.parametrize("place", ["full disk", "no reader", "closed terminal"])
+def test_work_goes_on_if_its_progress_cannot_be_written(place: str) -> None:
+    """Its result would be lost after hours."""
+    if place == "full disk":
+        stderr = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stderr = os.pipe() if place == "no reader" else os.openpty()
+        os.close(reader)
+    command = [sys.executable, "-c", _WORK]
+    try:
+        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
+    finally:
+        os.close(stderr)
+    assert (ended.returncode, ended.stdout) == (0, "written")
 
 
 def test_stages_are_lines_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,25 +102,19 @@ def test_stages_are_lines_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.splitlines() == ["first [a]", "second"]
 
 
-def test_stages_are_a_spinner_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stages_are_a_spinner_on_a_terminal(terminal: TerminalText) -> None:
     """The spinner shows the current stage."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
     with stages() as report:
         report("measuring")
-    assert "measuring" in capsys.readouterr().err
+    assert "measuring" in terminal.getvalue()
 
 
-def test_kept_stages_are_lines_also_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_kept_stages_are_lines_also_on_a_terminal(terminal: TerminalText) -> None:
     """Unchanged, and with the seconds since the start if there is a clock."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
     times = iter((100.0, 112.4))
     kept_stages()("fetching [a] :smile:")
     kept_stages(lambda: next(times))("measuring")
-    assert capsys.readouterr().err.splitlines() == ["fetching [a] :smile:", "    12 s  measuring"]
+    assert terminal.getvalue().splitlines() == ["fetching [a] :smile:", "    12 s  measuring"]
 
 
 LONG = {

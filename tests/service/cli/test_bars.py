@@ -6,12 +6,15 @@ import pytest
 from rich.console import Console
 
 from rerank_service.cli.output.bars import Row, show_bars
+from support.terminals import TerminalText
 
 _ROWS = [Row("before [a]", 0.25, "0.25"), Row("after", 0.5, "0.50", "green"), Row("none", 0.0, "0.00")]
 
 
 def _shown(rows: list[Row], *, terminal: bool = True, maximum: float | None = None) -> list[str]:
-    console = Console(file=io.StringIO(), width=60, force_terminal=terminal, color_system=None)
+    console = Console(
+        file=TerminalText() if terminal else io.StringIO(), width=60, color_system=None, force_terminal=terminal
+    )
     with console.capture() as captured:
         show_bars(console, "nDCG", rows, maximum=maximum)
     return captured.get().splitlines()

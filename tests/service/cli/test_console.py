@@ -19,6 +19,7 @@ from rerank_service.cli.output.tables import model_table
 from rerank_service.models.known_models import known_models
 from rerank_service.models.known_speed import MeasuredSpeed
 from rerank_service.tools.doctor.finding import ok, slow
+from support.terminals import TerminalText
 
 _FOLDER = "/srv/models/" + "a-long-folder/" * 8
 _SPEED = MeasuredSpeed("starter", "cpu fp32", 100.0, 2e9)
@@ -50,11 +51,18 @@ def _piped(make: Callable[[bool], Table]) -> list[str]:
     return console.file.getvalue().splitlines()
 
 
+def test_colours_do_not_wrap_the_rows_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many CI systems set FORCE_COLOR."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert is_wide(output_console(file=io.StringIO()))
+    assert not is_wide(output_console(file=TerminalText()))
+
+
 @pytest.mark.parametrize("columns", [80, 100, 140])
 @pytest.mark.parametrize("name", _TABLES)
 def test_tables_fit_a_terminal(name: str, columns: int) -> None:
     """Of each usual width. Nothing is cut."""
-    console = Console(file=io.StringIO(), width=columns, color_system=None, force_terminal=True)
+    console = Console(file=TerminalText(), width=columns, color_system=None, force_terminal=True)
     with console.capture() as captured:
         print_table(console, _TABLES[name](is_wide(console)))
     shown = captured.get()

@@ -111,7 +111,7 @@ async def _measure(
     arguments: argparse.Namespace, address: str, server: "Target", workload: "Workload", levels: list[int]
 ) -> "LoadReport":
     from rerank_service.cli.output.loadtest import level_line
-    from rerank_service.progress import stderr_console
+    from rerank_service.progress import is_terminal, stderr_console
     from rerank_service.tools.loadtest.load_report import LoadReport
 
     console = stderr_console()
@@ -123,7 +123,7 @@ async def _measure(
         level = await _level(arguments, server, requests, clients, first=first)
         first = requests.next_round(first + level.summary.requests)
         levels_measured.append(level)
-        if not console.is_terminal:
+        if not is_terminal(console):
             console.print(level_line(level), soft_wrap=True)
     return LoadReport(address, served, workload, arguments.deadline, levels_measured)
 

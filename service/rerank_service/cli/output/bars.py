@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rerank_service.progress import is_terminal
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -24,7 +26,7 @@ class Row:
 def show_bars(console: Console, title: str, rows: Sequence[Row], *, maximum: float | None = None) -> None:
     """Print a chart if the console is a terminal. `maximum` is the value of a full bar; None: the largest value."""
     full = max((row.value for row in rows), default=0.0) if maximum is None else maximum
-    if not console.is_terminal or full <= 0:
+    if not is_terminal(console) or full <= 0:
         return
     table = Table.grid(padding=(0, 1))
     table.title, table.title_justify = title, "left"

@@ -7,6 +7,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from rerank_service.progress import is_terminal
+
 _UNLIMITED = 1_000_000
 """Columns of a console that wraps nothing."""
 _MAX_DIGITS = 6
@@ -22,7 +24,7 @@ def output_console(*, wide: bool = False, file: IO[str] | None = None) -> Consol
     output that is no terminal: `grep` and `cut` then see complete rows.
     """
     console = Console(file=file)
-    if wide or not (console.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
+    if wide or not (is_terminal(console) or os.environ.get("COLUMNS", "").isdigit()):
         console.width = _UNLIMITED
     console.width = max(console.width, _MIN_WIDTH)
     return console
