@@ -1,4 +1,4 @@
-"""Standard error for logs and progress: what cannot be written is dropped."""
+"""Standard error for logs and progress. Text that cannot be written is dropped."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_PATIENCE = 0.1
+_MAX_WAIT = 0.1
 """Seconds that a line waits for a slow reader. Requests wait for lines of the log, which the event loop writes."""
 
 
@@ -57,12 +57,12 @@ class LossyFile(io.FileIO):
         """Wait for room. While the reader hangs, do not wait again for each line."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
-        self._stuck = not poll.poll(0 if self._stuck else _PATIENCE * 1000)
+        self._stuck = not poll.poll(0 if self._stuck else _MAX_WAIT * 1000)
         return not self._stuck
 
 
 def lossy_stderr(encoding: str = "utf-8") -> TextIO:
-    """Return a stream on standard error that drops what it cannot write."""
+    """Return a stream on standard error that drops text that it cannot write."""
     if sys.stderr is None:  # by `2>&-`; descriptor 2 may then belong to any other file
         file = LossyFile(os.devnull, "w")
     else:

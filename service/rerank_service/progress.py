@@ -84,8 +84,8 @@ def kept_stages(clock: Callable[[], float] | None = None) -> Callable[[str], Non
 def stderr_console() -> Console:
     """Return a console on standard error that prints text unchanged, without markup or emoji codes.
 
-    It drops what it cannot write: the work goes on when the terminal is closed, the disk of a log is full, or the
-    reader of a pipe has ended.
+    Text that cannot be written is dropped: the work goes on when the terminal is closed, the disk of a log is full, or
+    the reader of a pipe has ended.
     """
     stream = lossy_stderr(getattr(sys.stderr, "encoding", None) or "utf-8")
     return Console(file=stream, highlight=False, markup=False, emoji=False)

@@ -22,7 +22,7 @@ def _shown(rows: list[Row], *, terminal: bool = True, maximum: float | None = No
 
 @pytest.mark.parametrize(("maximum", "share"), [(None, 1.0), (1.0, 0.5)])
 def test_bars_have_the_lengths_of_their_values(maximum: float | None, share: float) -> None:
-    """Of the largest value, or of a given maximum. Labels are shown literally, and each line fits."""
+    """A full bar has the largest value, or a given maximum. Labels are shown literally, and each line fits."""
     title, *lines = _shown(_ROWS, maximum=maximum)
     assert title.strip() == "nDCG"
     assert [line.split("  ")[0].strip(" █▌") for line in lines] == ["before [a]", "after", "none"]

@@ -61,7 +61,7 @@ def test_colours_do_not_wrap_the_rows_of_a_pipe(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("columns", [80, 100, 140])
 @pytest.mark.parametrize("name", _TABLES)
 def test_tables_fit_a_terminal(name: str, columns: int) -> None:
-    """Of each usual width. Nothing is cut."""
+    """Terminals of each usual width show them, and nothing is cut."""
     console = Console(file=TerminalText(), width=columns, color_system=None, force_terminal=True)
     with console.capture() as captured:
         print_table(console, _TABLES[name](is_wide(console)))
@@ -90,7 +90,7 @@ def test_a_row_in_a_pipe_is_one_line(name: str, words: tuple[str, ...]) -> None:
 
 
 def test_title_and_caption_in_a_pipe_are_one_line() -> None:
-    """As plain text: markup in them has no effect."""
+    """They are plain text: markup in them has no effect."""
 
     def table(_wide: bool) -> Table:
         shown = Table(Column("a"), title=Text("[b]long[/b] " * 30), caption=Text("notes " * 30))
