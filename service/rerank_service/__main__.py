@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from rerank_service.cli.standard_output import escape_unencodable, flush_output
 from rerank_service.garbage import collections_paused
 from rerank_service.installation import command_name, server_install_command
 
@@ -29,8 +30,9 @@ def main() -> int:
     # gRPC writes a line to stderr for each failed TLS handshake, which any port scanner causes. It reads the variable
     # when it is imported. Errors of calls have the same text
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    escape_unencodable()  # --help has such characters
     try:
-        return _ended(_main(sys.argv[1:], before_run=_prepare_output))
+        return _ended(_main(sys.argv[1:], before_run=_log_to_stderr))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("rerank"):
             raise
@@ -48,8 +50,9 @@ def _ended(status: int) -> int:
     from rerank_service.lifecycle.background import background_work_is_running
 
     if background_work_is_running():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_output()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         os._exit(status)
     return status
 
@@ -70,13 +73,6 @@ def _main(argv: list[str], before_run: Callable[[], None] = lambda: None) -> int
     arguments = parser.parse_args(argv)
     before_run()
     return _run(arguments)
-
-
-def _prepare_output() -> None:
-    from rerank_service.cli.standard_output import escape_unencodable
-
-    escape_unencodable()
-    _log_to_stderr()
 
 
 def _log_to_stderr() -> None:
@@ -157,7 +153,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     from rerank.errors import RerankError, Unavailable
     from rerank_service.cli.argument_text import decode_arguments
-    from rerank_service.cli.standard_output import discard_unwritable, flush_output
+    from rerank_service.cli.standard_output import discard_unwritable
     from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
     try:

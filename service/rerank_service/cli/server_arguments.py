@@ -68,7 +68,8 @@ def add_connection_arguments(parser: argparse._ActionsContainer) -> None:
         "--tls-cert",
         type=PathText,
         metavar="FILE",
-        help=f"PEM file of the client certificate, for a server with --tls-client-ca (default: {_TLS['cert']})",
+        help="PEM file of the client certificate, for a server with --tls-client-ca; with it, an address without "
+        f"scheme uses TLS (default: {_TLS['cert']})",
     )
     parser.add_argument(
         "--tls-key",
@@ -140,11 +141,12 @@ def _address_of(settings: Settings, host: str, port: int, arguments: argparse.Na
 
 
 def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAddress:
-    """Return the address in a text, with the files of TLS. An address without scheme uses TLS if --tls-ca is set.
+    """Return the address in a text, with the files of TLS. An address without scheme uses TLS if their flags are set.
 
     Unix sockets have no TLS.
     """
     address = server_address(text, source=source)
+    text = text.strip()
     plain = text.startswith(("grpc://", "http://", "unix:", "unix-abstract:"))
     if plain and (flag := next((f"--tls-{name}" for name in _TLS if getattr(arguments, f"tls_{name}")), None)):
         raise SettingsInvalid(f"{source} is {text}, without TLS, and {flag} is set: give grpcs:// or https://")
@@ -154,8 +156,11 @@ def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAd
 
 
 def _asks_for_tls(arguments: argparse.Namespace) -> bool:
-    """Return True if --tls-ca or its variable is set: an address without scheme uses TLS then."""
-    return bool(arguments.tls_ca or os.environ.get(_TLS["ca"]))
+    """Return True if a flag --tls-… or RERANK_TLS_CA is set: an address without scheme uses TLS then.
+
+    The other variables are settings of `rerank serve`, too, so they do not decide.
+    """
+    return any(getattr(arguments, f"tls_{name}") for name in _TLS) or bool(os.environ.get(_TLS["ca"]))
 
 
 def _client_tls(arguments: argparse.Namespace) -> ClientTls:

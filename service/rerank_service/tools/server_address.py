@@ -1,12 +1,14 @@
 """Addresses of servers, in the same form for every client command."""
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import grpc
 
+from rerank._address import channel_target
 from rerank_service.errors import SettingsInvalid
 from rerank_service.tools.client_tls import ClientTls
 
@@ -17,6 +19,10 @@ ADDRESS_FORMS = (
     "http://HOST:PORT or https://HOST:PORT for REST"
 )
 """Accepted forms, for messages."""
+_UNIX = re.compile(r"(unix|unix-abstract):")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_URI_CHARACTERS = "/%:@!$&'()*+,;="
+"""Characters that the path of a URI may have, besides letters, digits and `_.-~` (RFC 3986, section 3.3)."""
 _SCHEMES = ("grpc", "grpcs", "http", "https")
 
 
@@ -36,13 +42,14 @@ class ServerAddress:
 
 
 def server_address(text: str, *, source: str = "--server") -> ServerAddress:
-    """Return the address in a text. `source` is its flag or variable, for messages.
+    """Return the address in a text, without white space around it. `source` is its flag or variable, for messages.
 
     Raises:
         SettingsInvalid: the text is not an address.
     """
+    text = text.strip()
     if _GRPC_NAME.fullmatch(text):
-        return ServerAddress("grpc", text)
+        return ServerAddress("grpc", _grpc_name(text, source))
     scheme = text.partition("://")[0] if "://" in text else "grpc"
     if scheme not in _SCHEMES:
         raise SettingsInvalid(f"{source} {text} has the unknown scheme {scheme}://: give {ADDRESS_FORMS}")
@@ -65,7 +72,24 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
         raise SettingsInvalid(f"{source} {text}: a gRPC address has no path: give {scheme}://{parsed.netloc}")
     if port is None:
         raise SettingsInvalid(f"{source} {text} has no port: give {parsed.netloc.removesuffix(':')}:50051, for example")
-    return ServerAddress("grpc", parsed.netloc, tls)
+    return ServerAddress("grpc", _checked_target(parsed.netloc, source), tls)
+
+
+def _grpc_name(text: str, source: str) -> str:
+    """Return a target in gRPC's name syntax. Encode characters of a path that a URI cannot have, such as blanks."""
+    if kind := _UNIX.match(text):
+        path = _STRAY_PERCENT.sub("%25", text[kind.end() :])
+        return kind.group() + quote(os.fsencode(path), safe=_URI_CHARACTERS)
+    _check_no_key(text.partition(":")[2].lstrip("/"), source)
+    return _checked_target(text, source)
+
+
+def _checked_target(target: str, source: str) -> str:
+    """Return the target, if the client can open a channel to it."""
+    try:
+        return channel_target(target)
+    except ValueError as error:
+        raise SettingsInvalid(f"{source} {target!r} is no address of one server: give {ADDRESS_FORMS}") from error
 
 
 def _check_no_key(address: str, source: str) -> None:

@@ -52,15 +52,19 @@ _BUSY = (Overloaded, Unavailable, Cancelled)
 _REQUEST = (InvalidArgument, Internal, ResourceExhausted)
 """A ResourceExhausted that is no Overloaded: the message exceeds the limit of the server."""
 _NO_RESPONSE = 0
+_TIMEOUT_OF_CLOUDFLARE = 524
 _OF_STATUS = {
     HTTPStatus.BAD_REQUEST: Failure.REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Failure.REQUEST,
     HTTPStatus.UNPROCESSABLE_ENTITY: Failure.REQUEST,
     HTTPStatus.INTERNAL_SERVER_ERROR: Failure.REQUEST,
+    HTTPStatus.NOT_IMPLEMENTED: Failure.FATAL,
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: Failure.FATAL,
+    HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED: Failure.FATAL,
+    HTTPStatus.REQUEST_TIMEOUT: Failure.BUSY,
     HTTPStatus.TOO_MANY_REQUESTS: Failure.BUSY,
-    HTTPStatus.BAD_GATEWAY: Failure.BUSY,
-    HTTPStatus.SERVICE_UNAVAILABLE: Failure.BUSY,
     HTTPStatus.GATEWAY_TIMEOUT: Failure.TIMEOUT,
+    _TIMEOUT_OF_CLOUDFLARE: Failure.TIMEOUT,
     _NO_RESPONSE: Failure.BUSY,
 }
 
@@ -68,7 +72,9 @@ _OF_STATUS = {
 def failure(error: Exception) -> Failure:
     """Return the meaning of an error of CALL_ERRORS."""
     if isinstance(error, RestCallFailed):
-        return _OF_STATUS.get(error.status, Failure.FATAL)
+        # proxies have statuses of their own from 520, such as those for a server that restarts
+        others = Failure.BUSY if error.status >= HTTPStatus.BAD_GATEWAY else Failure.FATAL
+        return _OF_STATUS.get(error.status, others)
     if isinstance(error, _BUSY):
         return Failure.BUSY
     if isinstance(error, DeadlineExceeded):

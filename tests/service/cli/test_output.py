@@ -135,7 +135,7 @@ def test_model_table_fits_into_80_columns() -> None:
         (("models", "--server", "ftp://localhost:1"), "--server ftp://localhost:1 has the unknown scheme ftp://"),
         (("rank", "a", "b", "--server", "localhost"), "--server localhost has no port: give localhost:50051"),
         (("rank", "a", "b", "--server", "localhost:"), "--server localhost: has no port: give localhost:50051"),
-        (("rank", "a", "b", "--server", " "), "--server ' ' names no host"),
+        (("rank", "a", "b", "--server", " "), "--server '' names no host"),
     ],
 )
 def test_wrong_argument_is_reported_in_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:

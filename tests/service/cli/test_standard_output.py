@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from rerank_service.cli.standard_output import escape_unencodable
 from support.commands import rerank
+from support.process import command
 
 TEXT = "Zürich 東京 📍 \\ \ud83d"
 
@@ -47,6 +49,23 @@ def test_a_full_disk_is_one_line(tmp_path: Path, unbuffered: str) -> None:
             words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=variables, timeout=60
         )
     assert (done.returncode, done.stderr) == (1, "rerank: [Errno 28] No space left on device\n")
+
+
+def test_help_is_shown_in_each_encoding(tmp_path: Path) -> None:
+    """Also before the arguments are read."""
+    for words in (("--help",), ("serve", "--help")):
+        done = rerank(*words, cwd=tmp_path, PYTHONIOENCODING="ascii")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: rerank" in done.stdout
+
+
+def test_a_closed_standard_output_ends_no_command(tmp_path: Path) -> None:
+    """The shell closes it for `rerank completion bash >&-`: Python has none then."""
+    words = shlex.join(command("completion", "bash"))
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} >&-"], stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_encoding_without_the_characters_ends_no_command(tmp_path: Path) -> None:

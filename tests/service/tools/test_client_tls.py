@@ -48,6 +48,13 @@ async def test_both_protocols_use_the_files(core: Running, tmp_path: Path, autho
                 assert [model.name for model in await client.models()] == ["small"]
 
 
+@pytest.mark.parametrize("address", [(), ("--server", "a:1")])
+def test_each_flag_of_tls_encrypts_an_address_without_scheme(address: tuple[str, ...], pems: Pems) -> None:
+    """Otherwise, the API key would be sent as plain text."""
+    for words in (("--tls-ca", str(pems.ca)), ("--tls-cert", str(pems.cert), "--tls-key", str(pems.key))):
+        assert _chosen(*address, *words).tls is not None
+
+
 @pytest.mark.parametrize(
     ("address", "tls"),
     [

@@ -18,6 +18,11 @@ from rerank_service.tools.server_address import ServerAddress, server_address
         ("[::1]:1", "grpc", "[::1]:1", False),
         ("dns:///rerank-headless:1", "grpc", "dns:///rerank-headless:1", False),
         ("unix:/run/rerank", "grpc", "unix:/run/rerank", False),
+        ("unix:/run/my rerank?.sock", "grpc", "unix:/run/my%20rerank%3F.sock", False),
+        ("unix:/run/my%20rerank/100%", "grpc", "unix:/run/my%20rerank/100%25", False),
+        ("unix-abstract:a@b", "grpc", "unix-abstract:a@b", False),
+        (" localhost:1\n", "grpc", "localhost:1", False),
+        ("ipv4:10.0.0.1:1,10.0.0.2:1", "grpc", "ipv4:10.0.0.1:1,10.0.0.2:1", False),
         ("http://localhost:1", "http", "http://localhost:1", False),
         ("https://example.com/rerank", "http", "https://example.com/rerank", True),
     ],
@@ -42,6 +47,9 @@ def test_valid_addresses(text: str, protocol: str, target: str, tls: bool) -> No
         "a:99999",
         "grpc://a:1/rerank",
         "[::1",
+        "a,b:1",
+        "a b:1",
+        "dns:///a:1,b:2",
     ],
 )
 def test_wrong_address_is_rejected(text: str) -> None:
@@ -104,7 +112,15 @@ def test_key_comes_from_flag_or_variable(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["http://any:sesame@host:8080", "https://sesame@host", "grpc://sesame@host:1", "a:sesame@host:50051"]
+    "text",
+    [
+        "http://any:sesame@host:8080",
+        "https://sesame@host",
+        "grpc://sesame@host:1",
+        "a:sesame@host:50051",
+        "dns:///sesame@host:1",
+        "dns:sesame@host:1",
+    ],
 )
 def test_key_in_an_address_is_rejected(text: str) -> None:
     """It would be in results and errors. The message does not show it."""

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -38,10 +37,11 @@ def _run(arguments: argparse.Namespace) -> int:
         async def on_ready(addresses: "Addresses") -> None:
             if settings.example:
                 from rerank_service.cli.output.welcome import welcome
+                from rerank_service.cli.standard_output import flush_output
 
                 with suppress(OSError):  # stdout has no reader
                     await welcome(addresses, [key.get_secret_value() for key in settings.api_keys])
-                    sys.stdout.flush()
+                    flush_output()
                 release_log()
 
         with asyncio.Runner(loop_factory=ObservedLoop) as runner:

@@ -10,11 +10,12 @@ Each file is written under another name, synchronized with the disk and renamed;
 process can be killed at any moment, and a part is finished completely or not at all.
 """
 
+import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class PartStore:
 
     def __init__(self, target: Path) -> None:
         """`target` is OUT, the file for all rows."""
+        if target.is_symlink():  # the link stays, and the file that it names is replaced
+            target = Path(os.path.realpath(target))
         self._target = target
         self._folder = target.with_name(f"{target.name}.parts")
         self._removed = target.with_name(f"{target.name}.parts.removed")
@@ -61,17 +64,19 @@ class PartStore:
         """Hold the folder while the block runs, and read which parts are finished.
 
         Raises:
-            SettingsInvalid: OUT exists, its folder cannot be written, another process works on the job, or the folder
-                has the parts of another job.
+            SettingsInvalid: OUT exists, its folder cannot be written, its name is too long for the files beside it,
+                another process works on the job, or the folder has the parts of another job.
         """
         shutil.rmtree(self._removed, ignore_errors=True)
-        if self._target.exists() and not self._folder.exists() and not restart:
-            raise SettingsInvalid(f"{self._target} exists: give another name, or --restart to replace it")
+        if not self._folder.exists():
+            self._check_replacement(restart=restart)
         try:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self._removed.lstat()  # the longest name
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = (self._folder / _LOCK).open("a")
         except OSError as error:
-            raise SettingsInvalid(f"cannot write {error.filename}: {error.strerror}") from error
+            raise SettingsInvalid(f"cannot write {error.filename}: {error.strerror}{_ways_on(error)}") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,11 +85,17 @@ class PartStore:
             self._check(identity, restart=restart)
             yield
 
+    def _check_replacement(self, *, restart: bool) -> None:
+        """Reject a new job that would replace OUT without --restart."""
+        if self._target.exists() and not restart:
+            raise SettingsInvalid(f"{self._target} exists: give another name, or --restart to replace it")
+
     def _check(self, identity: Mapping[str, str], *, restart: bool) -> None:
         """Compare the folder with the job, or make it the folder of the job."""
         job = self._folder / _JOB
         changed = changes(orjson.loads(job.read_bytes()), identity) if job.exists() and not restart else []
         if restart or not job.exists() or (changed and not self._done()):  # without a finished part, nothing is lost
+            self._check_replacement(restart=restart)  # an earlier --restart may have ended before its first part
             job.unlink(missing_ok=True)  # first: a start after a kill removes the rest, too
             _synchronize(self._folder)
             for path in self._folder.iterdir():
@@ -164,6 +175,11 @@ def _resumable(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror or error}. Make room, and run the same command again: finished "
             "parts are kept"
         ) from error
+
+
+def _ways_on(error: OSError) -> str:
+    """Return the next step after an error, as the end of its message."""
+    return ": give OUT a shorter name" if error.errno == errno.ENAMETOOLONG else ""
 
 
 def _concatenate(sources: list[Path], target: Path) -> None:

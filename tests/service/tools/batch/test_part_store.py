@@ -1,6 +1,7 @@
 """The folder of finished parts: the state after a crash, and how a job continues."""
 
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,48 @@ def test_a_kill_while_a_restart_removes_parts_leaves_no_finished_part(
     store = PartStore(target)
     with store.opened(_IDENTITY, restart=False):
         assert not store.finished
+
+
+def test_a_restart_that_ended_before_its_first_part_lets_no_other_job_replace_out(target: Path) -> None:
+    """The same job continues, since it was asked to replace OUT. Another one, or one without identity, was not."""
+    target.write_text("old\n")
+    for identity, left in (({**_IDENTITY, "--sort": "True"}, ["job.json", "lock"]), (_IDENTITY, ["lock"])):
+        with PartStore(target).opened(_IDENTITY, restart=True):
+            pass
+        for path in set(_parts(target).iterdir()) - {_parts(target) / name for name in left}:
+            path.unlink()
+        with pytest.raises(SettingsInvalid, match="exists: give another name"):
+            PartStore(target).opened(identity, restart=False).__enter__()
+    with PartStore(target).opened(_IDENTITY, restart=True):
+        pass
+    with PartStore(target).opened(_IDENTITY, restart=False):
+        assert target.read_text() == "old\n"
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    """Parts are beside that file: a rename cannot go from one file system to another."""
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.jsonl"
+    link.symlink_to("disk/real.jsonl")
+    store = PartStore(link)
+    with store.opened(_IDENTITY, restart=False):
+        assert (tmp_path / "disk" / "real.jsonl.parts").is_dir()
+        store.finish(0, b"row 0\n", b"", Counts(1, 1, 0))
+        store.join(_FORMAT)
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "real.jsonl").read_bytes() == b"row 0\n"
+
+
+def test_a_name_that_leaves_no_place_for_endings_is_rejected_first(tmp_path: Path) -> None:
+    """A join would fail after all rows are scored."""
+    longest = "x" * (os.pathconf(tmp_path, "PC_NAME_MAX") - len(".parts.removed"))
+    with PartStore(tmp_path / longest).opened(_IDENTITY, restart=False):
+        pass
+    with (
+        pytest.raises(SettingsInvalid, match="File name too long: give OUT a shorter name"),
+        PartStore(tmp_path / f"{longest}x").opened(_IDENTITY, restart=False),
+    ):
+        pass
 
 
 def test_errors_of_an_earlier_job_are_removed(target: Path) -> None:

@@ -111,6 +111,12 @@ async def test_the_identity_names_the_model_of_the_server(edges: Served, protoco
         (RestCallFailed("", status=429), Failure.BUSY),
         (RestCallFailed("", status=503), Failure.BUSY),
         (RestCallFailed("", status=504), Failure.TIMEOUT),
+        (RestCallFailed("", status=408), Failure.BUSY),
+        (RestCallFailed("", status=500), Failure.REQUEST),
+        (RestCallFailed("", status=501), Failure.FATAL),
+        (RestCallFailed("", status=520), Failure.BUSY),  # a proxy's own status: no valid response
+        (RestCallFailed("", status=524), Failure.TIMEOUT),
+        (RestCallFailed("", status=530), Failure.BUSY),
         (RestCallFailed("no connection"), Failure.BUSY),
         (RestCallFailed("", status=401), Failure.FATAL),
         (RestCallFailed("", status=404), Failure.FATAL),
