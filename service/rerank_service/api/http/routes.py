@@ -64,7 +64,7 @@ class RerankRoutes:
         self._options = options
         self._large_bodies = LargeBodies()
         self.ready = False
-        """True if the server accepts requests. rerank_service/server.py sets it."""
+        """True if the server accepts requests. `Edges` sets it."""
 
     def facts(self, caller: Caller = ANYBODY) -> ServerFacts:
         """Return the current state and the limits of the server, with the models that the caller may use."""
