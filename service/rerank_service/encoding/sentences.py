@@ -6,6 +6,7 @@ too, and pieces without words do not count. All positions are Unicode code point
 
 import itertools
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import sentencex
@@ -33,7 +34,20 @@ _BLANKS = {
 
 
 def sentence_spans(text: str) -> list[Span]:
-    """Return the sentences of a text, in order, without the blanks around them. Empty for a text of blanks only."""
+    """Return the sentences of a text, in order, without the blanks around them. Empty for a text of blanks only.
+
+    A line break of two characters (`\\r\\n`) counts as one.
+    """
+    if "\r\n" not in text:
+        return _spans(text)
+    found = enumerate(re.finditer("\r\n", text))
+    breaks = [match.start() - removed for removed, match in found]  # in the text with breaks of one character
+    spans = _spans(text.replace("\r\n", "\n"))
+    return [(start + bisect_left(breaks, start), end + bisect_left(breaks, end)) for start, end in spans]
+
+
+def _spans(text: str) -> list[Span]:
+    """Return the sentences of a text whose line breaks are single characters."""
     plain = "".join(part.translate(_BLANKS) for part in _parts(text))
     spans = [span for piece in _pieces(plain) if (span := _stripped(plain, piece)) is not None]
     return _merged(text, spans)

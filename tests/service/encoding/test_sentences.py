@@ -55,6 +55,24 @@ def test_line_ends_sentence_unless_text_is_wrapped(text: str, sentences: list[st
     assert _sentences(text) == sentences
 
 
+_LINE = st.sampled_from(
+    ["Wrapped text", "goes on.", "It ends.", "Dr. Who?", "key: a", "12.", "", " ", "\t東京。", "🗼 e\u0301"]
+)
+
+
+@settings(max_examples=50)
+@given(st.lists(_LINE, min_size=2, max_size=400))
+def test_windows_line_breaks_split_like_unix_ones(lines: list[str]) -> None:
+    """So text that was wrapped on Windows has whole sentences. The positions are those of the text that was sent."""
+    unix, windows = "\n".join(lines), "\r\n".join(lines)
+    assert [sentence.replace("\r\n", "\n") for sentence in _sentences(windows)] == _sentences(unix)
+
+
+def test_windows_line_break_within_a_sentence_is_kept() -> None:
+    """Highlights quote the text as it was sent."""
+    assert _sentences("It is wrapped\r\nat a width.\r\nIt ends.") == ["It is wrapped\r\nat a width.", "It ends."]
+
+
 def test_short_piece_belongs_to_the_next_sentence() -> None:
     """The last one belongs to the sentence before it. A text of short pieces is one sentence."""
     assert _sentences("No. It never rained. Ha!") == ["No. It never rained. Ha!"]
