@@ -6,6 +6,7 @@ from tokenizers import Tokenizer
 
 from rerank_service.encoding.pair_layout import Head, Layout
 from rerank_service.encoding.pair_limits import PairLimits
+from rerank_service.encoding.token_spans import token_spans
 from rerank_service.errors import InvalidRequest
 from rerank_service.quantities import counted
 from rerank_service.ranking.request import CutSide
@@ -108,10 +109,10 @@ def _cut_head(tokenizer: Tokenizer, layout: Layout, query: str, instruction: str
     The query is cut as a text, since a template may tokenize it together with other text. The cut text can have more
     tokens than it had within the query; then it is cut further.
     """
-    offsets = tokenizer.encode(query, add_special_tokens=False).offsets
+    spans = token_spans(tokenizer.encode(query, add_special_tokens=False), query)
     kept = longest
     while True:
-        part = query[: offsets[kept - 1][1]] if side is CutSide.RIGHT else query[offsets[-kept][0] :]
+        part = query[: spans[kept - 1][1]] if side is CutSide.RIGHT else query[spans[-kept][0] :]
         head = layout.head(part, instruction)
         if head.query_tokens <= longest or kept == 1:
             return head

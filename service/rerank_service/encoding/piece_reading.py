@@ -12,6 +12,7 @@ from tokenizers import Encoding
 from rerank_service.encoding.text_length import is_dense
 from rerank_service.encoding.text_pieces import text_pieces
 from rerank_service.encoding.token_rate import TokenizedText, TokenRates
+from rerank_service.encoding.token_spans import token_spans
 from rerank_service.ranking.document import Span
 from rerank_service.ranking.request import CutSide
 
@@ -112,9 +113,7 @@ class PieceReader:
     def offsets(self, text: str, encode: Encode, *, room: int, side: CutSide) -> NDArray[np.int64]:
         """Return the positions in the text of the tokens that `ids` returns, of shape (tokens, 2)."""
         (reading,) = self._read([text], encode, room, side)
-        return _joined(
-            [np.array(encoding.offsets, np.int64).reshape(-1, 2) + span[0] for span, encoding in reading.in_order()]
-        )
+        return _joined([token_spans(encoding, text[slice(*span)]) + span[0] for span, encoding in reading.in_order()])
 
     def _read(self, texts: Sequence[str], encode: Encode, room: int, side: CutSide, lead: str = "") -> list[_Reading]:
         """Tokenize as many pieces of each text as the room needs, so a document of 1,000,000 characters costs no more

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import WordLevel
 
+from rerank_service.encoding.characters import character_start
 from rerank_service.encoding.encoded_query import EncodedQuery, fit_query
 from rerank_service.encoding.pair_layout import Layout, template_layout, token_ids, tokenizer_layout
 from rerank_service.encoding.pair_limits import PairLimits
@@ -166,7 +167,7 @@ class PairTokenizer:
             if len(ids) <= room or end - start == 1:
                 yield (start, end), _cut_right(ids, room)
             else:
-                middle = (start + end) // 2
+                middle = character_start(text, start + 1, (start + end) // 2)
                 yield from self._fitting_windows(query, text, [(start, middle), (middle, end)])
 
     def _encode(self, texts: Sequence[str]) -> list[Encoding]:

@@ -5,11 +5,11 @@ Rule 2: all positions are Unicode code points.
 """
 
 import re
-import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_service.encoding.characters import character_end, character_start
 from rerank_service.ranking.document import Span
 
 _SENTENCE_END = re.compile(
@@ -39,7 +39,7 @@ def window_spans(text: str, offsets: NDArray[np.int64], *, size: int, overlap: i
             return [*spans, (start, int(ends[-1]))]
         earliest, latest = _reach(rest, share, left, size, overlap)
         at = [int(ends[first + tokens - 1]) for tokens in (1, earliest, share, latest)]
-        end = _text_end(text, at[1], at[2], at[3]) or _character_start(text, at[0], at[2])
+        end = _text_end(text, at[1], at[2], at[3]) or character_start(text, at[0], at[2])
         spans.append((start, end))
         next_token = _first_token_after(ends, end)
         if next_token == len(starts):  # the last tokens are parts of one character
@@ -82,18 +82,10 @@ def _text_end(text: str, earliest: int, share: int, latest: int) -> int | None:
 
 
 def _window_start(text: str, earliest: int, end: int) -> int:
-    """Return the start of the next window: the first sentence, else the first word, that starts between the two
-    positions."""
+    """Return the start of the next window: the first sentence, else the first word, else the first character, that
+    starts between the two positions."""
     for pattern in (_SENTENCE_END, _WORD_END):
         for match in pattern.finditer(text, max(0, earliest - 1), end):
             if match.end() < end:
                 return match.end()
-    return earliest
-
-
-def _character_start(text: str, earliest: int, latest: int) -> int:
-    """Return the last position up to `latest` that is not before a combining mark, such as a vowel in Thai or Hindi."""
-    at = latest
-    while earliest < at < len(text) and unicodedata.category(text[at]).startswith("M"):
-        at -= 1
-    return at
+    return character_end(text, earliest, end)

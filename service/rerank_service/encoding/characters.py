@@ -1,0 +1,36 @@
+"""Find the ends of characters as a reader sees them: a letter with its combining marks, a Korean syllable. Pure.
+
+Positions are Unicode code points. A text in the form NFD, such as a file name of macOS, has several for one character.
+"""
+
+import unicodedata
+
+_CONTINUE = (
+    ("\u1160", "\u11ff"),  # vowels and final consonants of Korean syllables
+    ("\ud7b0", "\ud7fb"),  # those of old Korean
+    ("\uff9e", "\uff9f"),  # voicing marks of Japanese, halfwidth
+)
+"""First and last code points that belong to the one before them, beside the combining marks."""
+
+
+def character_start(text: str, earliest: int, latest: int) -> int:
+    """Return the last position up to `latest` at which a character starts, or `earliest`."""
+    at = latest
+    while earliest < at < len(text) and _continues(text[at]):
+        at -= 1
+    return at
+
+
+def character_end(text: str, earliest: int, latest: int) -> int:
+    """Return the first position from `earliest` on at which a character ends, or `latest`."""
+    at = earliest
+    while at < latest and _continues(text[at]):
+        at += 1
+    return at
+
+
+def _continues(code_point: str) -> bool:
+    """Return whether a code point belongs to the character before it, such as an accent or a vowel in Thai or Hindi."""
+    return unicodedata.category(code_point).startswith("M") or any(
+        first <= code_point <= last for first, last in _CONTINUE
+    )
