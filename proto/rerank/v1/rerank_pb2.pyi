@@ -544,15 +544,16 @@ class Result(_message.Message):
     truncated: _builtins.bool
     """True if the document was cut: a part of its text is in none of the scored windows."""
     windows: _builtins.int
-    """Number of windows in which the document was scored. 1 for a document that fits the model length or was cut to it."""
+    """Number of windows in which the document was scored. 1 for a document that fits one pair or was cut to one pair."""
     @_builtins.property
     def document(self) -> Global___Document:
         """The document as it was sent. Set if the request sets `return_documents`."""
 
     @_builtins.property
     def best_window(self) -> Global___Span:
-        """Position of the best window in the text of the document. Set if the document was scored in several windows. For an
-        object document, the text is the text that is scored: `key: value` lines, or the bare value of its only field.
+        """Position of the best window in the text of the document. Set if the document was scored in windows, also if
+        `max_chunks_per_doc` leaves only one. Not set if the document fits one pair or was cut to one pair. For an object
+        document, the text is the text that is scored: `key: value` lines, or the bare value of its only field.
         """
 
     @_builtins.property
@@ -615,7 +616,7 @@ class Usage(_message.Message):
     These pairs cost nothing and are not in the other counts. Always 0 if the score cache is off (`score_cache_bytes`).
     """
     windows: _builtins.int
-    """Number of windows of all documents; a document that fits the model length counts as one window. Includes windows
+    """Number of windows of all documents; a document that was scored as one pair counts as one window. Includes windows
     whose score was shared and windows of duplicate documents. In a partial ranking, only tokenized windows count.
     """
     def __init__(

@@ -37,7 +37,7 @@ class PairKeys:
 
 
 def windows_key(keys: Sequence[bytes], spans: Sequence[Span]) -> bytes:
-    """Return the key of a document with several windows. Equal keys mean equal windows at equal positions.
+    """Return the key of a document in windows. Equal keys mean equal windows at equal positions.
 
     `keys` are those of the windows' pairs, `spans` their positions in the text.
     """

@@ -41,7 +41,7 @@ class PreparedDocument:
     """True if the text has many tokens per character, as noted when the document arrived."""
     document: Document
     pairs: Sequence[KeyedPair]
-    """One pair, or one for each window."""
+    """One pair for each window, or the only pair of a document that is not scored in windows."""
     key: bytes
     """Key of the document: documents with equal keys are duplicates."""
     truncated: bool
@@ -49,7 +49,7 @@ class PreparedDocument:
     query_truncated: bool
     """True if the query was cut."""
     spans: Sequence[Span] = ()
-    """Positions of its windows in its text, if it has several."""
+    """Positions of its windows in its text. Empty: it is scored as one pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,9 @@ class ScoredText:
     truncated: bool
     """True if the document was cut."""
     windowed: Span | None = None
-    """From the start of the first window to the end of the last one. None: the document has one pair."""
+    """The part that is in windows, from first to last. None: the document was scored as one pair."""
     best_window: Span | None = None
-    """The window with the highest logit. None: the document has one pair."""
+    """The window with the highest logit. None: the document was scored as one pair."""
 
     @property
     def is_one_pair(self) -> bool:

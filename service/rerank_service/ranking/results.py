@@ -34,7 +34,8 @@ class RankedDocument:
     windows: int = 1
     """Number of windows in which the document was scored."""
     best_window: Span | None = None
-    """The window with the highest logit, in the text that was scored. None: the document has one window."""
+    """The window with the highest logit, in the text that was scored. None: the document was scored as one pair,
+    not in windows."""
     highlights: Sequence[Highlight] = ()
     """The best sentences, best first. Empty: the request has no highlights, or the document has none."""
 

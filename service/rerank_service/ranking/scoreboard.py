@@ -89,9 +89,10 @@ class Scoreboard:
         """Logit of each document; NaN while it has none."""
         self._truncated = bytearray()
         self._windows = array("I")
-        """Three numbers for each document: its number of windows, then start and end of the best one of several."""
+        """Three numbers for each document: its number of windows, then start and end of the best one. Both are 0 for a
+        document that was scored as one pair."""
         self._unfinished: dict[int, _WindowScores] = {}
-        """Documents with several windows, until all windows are scored."""
+        """Documents in windows, until all windows are scored."""
         self._ids: dict[int, str] = {}
         self._documents: dict[int, Document] = {}
         """Documents that may be returned."""
@@ -110,8 +111,8 @@ class Scoreboard:
     def add(self, document: Document, *, truncated: bool, spans: Sequence[Span] = (), duplicate: bool = False) -> None:
         """Add the next document, without a score.
 
-        `spans` are its windows, if it has several. A `duplicate` gets the score of an earlier document, so its windows
-        are not scored.
+        `spans` are its windows; empty for a document that is scored as one pair. A `duplicate` gets the score of an
+        earlier document, so its windows are not scored.
         """
         index = len(self._logits)
         self._logits.append(math.nan)

@@ -110,12 +110,23 @@ def test_cohere_v2_has_no_default_beside_a_cut(tokens: int | None, limit: int | 
 
 
 async def test_grpc_reports_windows(edges: Served) -> None:
-    """Every document has its number of windows. Documents with several have their best window."""
+    """Every document has its number of windows. Documents in windows have their best window."""
     response = await edges.client.rerank("0", [_LONG, "60"], overlap_tokens=0, cut_side=pb.CUT_SIDE_RIGHT)
     long, short = sorted(response.results, key=lambda result: result.index)
     assert (short.windows, short.HasField("best_window"), response.usage.windows) == (1, False, 5)
     assert (long.windows, long.truncated) == (4, False)
     assert _LONG[long.best_window.start : long.best_window.end].strip() == _TWOS
+
+
+@pytest.mark.parametrize(
+    ("fields", "window"), [({"max_chunks_per_doc": 1}, {"start": 0, "end": 55}), ({"max_tokens_per_doc": 28}, None)]
+)
+async def test_single_window_is_reported(edges: Served, fields: dict[str, Any], window: dict[str, int] | None) -> None:
+    """A document that was cut to one pair has no windows."""
+    (result,) = (await _post(edges, documents=[_LONG], **fields))["results"]
+    assert (result.get("windows"), result.get("best_window")) == (window and 1, window)
+    (message,) = (await edges.client.rerank("0", [_LONG], **fields)).results
+    assert (message.windows, message.HasField("best_window")) == (1, window is not None)
 
 
 @pytest.mark.parametrize(

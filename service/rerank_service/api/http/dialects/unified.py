@@ -120,9 +120,9 @@ class UnifiedResult(TypedDict):
     document: NotRequired[dict[str, Any]]
     """The document as an object with `text`. Present if `return_documents` is true."""
     windows: NotRequired[int]
-    """Number of windows. Present if the document was scored in windows."""
+    """Number of windows. Present if the document was scored in windows, also if the limits of the request leave one."""
     best_window: NotRequired[Window]
-    """The window with the highest logit. Present if the document was scored in windows."""
+    """The window with the highest logit. Present with `windows`."""
     truncated: NotRequired[bool]
     """True if the document was cut, else absent."""
     highlights: NotRequired[list[HighlightSpan]]
