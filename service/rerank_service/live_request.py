@@ -86,6 +86,7 @@ class LiveRequest:
         """Prepare the documents with this preparer, which has the encoded query."""
         self.preparer = preparer
         self.meter.query_tokens = preparer.query.query_tokens
+        self.meter.lead_tokens = preparer.query.lead_tokens
 
     def receive(self, documents: int) -> None:
         """Count documents that arrived."""

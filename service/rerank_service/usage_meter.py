@@ -28,6 +28,8 @@ class UsageMeter:
         self._shared_pairs = 0
         self.query_tokens = 0
         """Tokens of the query alone; set by the owner."""
+        self.lead_tokens = 0
+        """Tokens of the template that are tokenized together with each document; set by the owner."""
 
     @contextmanager
     def tokenizing(self) -> Iterator[None]:
@@ -47,7 +49,7 @@ class UsageMeter:
         if not part.pairs:
             return
         self._pairs += len(part.pairs)
-        self._document_tokens += sum(len(pair.document) for pair in part.pairs)
+        self._document_tokens += sum(max(0, len(pair.document) - self.lead_tokens) for pair in part.pairs)
         self._prompt_tokens += part.tokens
         self._padded_tokens += part.padded_tokens
         self._started = min(self._started, part.started)

@@ -31,7 +31,7 @@ class EncodedPair:
     head: Segment
     """Special tokens and the query."""
     document: NDArray[np.int64]
-    """Token ids of the document, or of one of its windows."""
+    """Token ids of the document, or of one of its windows, after those of the template's text before it."""
     tail: Segment
     """Special tokens after the document."""
     document_type: int

@@ -5,10 +5,12 @@ Covers windows, preparer, duplicates and scoreboard together. The query leaves 2
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rerank_service.encoding.template import Template
 from rerank_service.errors import InferenceFailed, Overloaded, TooLarge
 from rerank_service.models.bundle import Bundle
 from rerank_service.ranking.document import Document
@@ -20,7 +22,7 @@ from rerank_service.scheduling.deadline import Deadline
 from rerank_service.scheduling.score_cache import ScoreCache
 from support.limits import request_limits
 from support.running import DocumentReader, Running, running
-from support.small import NAN
+from support.small import NAN, write_small_model
 
 _ONES = " ".join(["1"] * 20)
 _TWOS = " ".join(["2"] * 20)
@@ -70,6 +72,15 @@ async def test_usage_counts_each_window(core: Running) -> None:
     """Shared tokens count in both windows: three windows of 28, 28 and 12 tokens of 60, each with 4 other tokens."""
     usage = (await _rank(core, " ".join(["1"] * 60), overlap_tokens=4)).usage
     assert (usage.pairs, usage.document_tokens, usage.prompt_tokens) == (3, 68, 68 + 3 * 4)
+
+
+async def test_usage_of_documents_excludes_the_template(tmp_path: Path) -> None:
+    """The text before a document is tokenized together with it, in each window."""
+    template = Template(before=("[CLS]", "{query}"), document="0 0 0 0 {document}", after=("[SEP]",))
+    async with running(write_small_model(tmp_path / "model", template=template)) as core:
+        usage = (await _rank(core, "1", "", " ".join(["2"] * 40))).usage
+    assert (usage.pairs, usage.document_tokens) == (4, 1 + 0 + 40)
+    assert usage.prompt_tokens == usage.document_tokens + usage.pairs * (4 + 3)
 
 
 @pytest.mark.parametrize(
