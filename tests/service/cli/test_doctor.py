@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import shlex
 import shutil
 import socket
 import subprocess
@@ -183,6 +184,12 @@ def test_wrong_file_or_address_is_a_finding(flags: tuple[str, ...], name: str, w
     found = _wrong(_found(*_FREE, "--quick", *flags))
     assert found.name == name
     assert words in found.text
+
+
+def test_command_that_makes_a_folder_has_one_path() -> None:
+    """Also if the path has blanks."""
+    found = _wrong(_found(*_FREE, "--quick", "--host", "unix:my sockets"))
+    assert found.fix == f"make the folder: mkdir -p {shlex.quote(str(Path('my sockets').absolute()))}"
 
 
 def test_wrong_address_is_found_for_each_port() -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import shutil
+import subprocess
 import sys
 from datetime import date
 from decimal import Decimal
@@ -212,6 +214,35 @@ def test_json_that_is_no_array_of_documents_is_rejected(tmp_path: Path, content:
     """The message names the file, the element and the fix."""
     with pytest.raises(FileInvalid, match=message):
         _read(_file(tmp_path, "a.json", content))
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
+@pytest.mark.parametrize("name", ["documents.json", "documents-array.json", "my docs;.json", "a.json.gz"])
+def test_command_for_the_array_of_an_object_keeps_all_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It names the file as the shell reads it, and writes a new one, also if it runs twice."""
+    monkeypatch.chdir(tmp_path)
+    path = _file(Path(), name, '{"my docs": ["a", "b"]}')
+    content = path.read_bytes()
+    for runs in (1, 2):
+        with pytest.raises(FileInvalid, match="take out its array with") as caught:
+            _read(path)
+        subprocess.run(str(caught.value).split("`")[1], shell=True, check=True, timeout=30)
+        assert path.read_bytes() == content
+        made = [file for file in tmp_path.iterdir() if file.name != name]
+        assert len(made) == runs
+        assert all([document.text for document in _read(file)] == ["a", "b"] for file in made)
+
+
+def test_array_of_an_object_in_standard_input_has_a_filter_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program before the pipe has the file."""
+    with _file(tmp_path, "a.json", '{"items": ["a"]}').open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(FileInvalid, match=r"""take out its array with `jq '\.\["items"\]'`$"""):
+            _read(Path("-"), given="json")
 
 
 def test_ids_of_64_bits_are_exact(tmp_path: Path) -> None:

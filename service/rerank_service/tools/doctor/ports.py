@@ -1,6 +1,7 @@
 """Checks of the ports and Unix sockets that a server would listen on."""
 
 import os
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,7 +32,8 @@ def port_finding(flag: str, port: int, reserve: Reserve, answers: Callable[[], b
 def socket_folder_problem(folder: Path) -> Finding | None:
     """Return why a server cannot make Unix sockets in a folder; None if it can."""
     if not folder.is_dir():
-        return wrong("--host", f"unix:{folder} is not an existing folder", f"make the folder: mkdir -p {folder}")
+        fix = f"make the folder: mkdir -p {shlex.quote(str(folder))}"
+        return wrong("--host", f"unix:{folder} is not an existing folder", fix)
     if not os.access(folder, os.W_OK | os.X_OK):
         return wrong("--host", f"this user cannot write to unix:{folder}", "give the user of the server access to it")
     return None

@@ -1,6 +1,9 @@
 """A JSON file with one array, read as a whole. Lone surrogates become U+FFFD (surrogates.py)."""
 
 import codecs
+import itertools
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import orjson
 from rerank_service.errors import FileInvalid
 from rerank_service.json_types import json_type
 from rerank_service.surrogates import parse_json
-from rerank_service.tools.tables.opening import open_binary, shown_path
+from rerank_service.tools.tables.opening import STDIN, is_gzip, open_binary, shown_path
 
 _MAX_KEY_CHARS = 100
 
@@ -44,8 +47,19 @@ def _array_inside(path: Path, value: Any) -> str:
     name = next((name for name, field in fields if isinstance(field, list) and _is_short(name)), None)
     if name is None:
         return ""
-    key = orjson.dumps(name).decode()
-    return f": take out its array with `jq '.[{key}]' {shown_path(path)} > documents.json`"
+    command = f"jq '.[{orjson.dumps(name).decode()}]'"
+    if path == STDIN:
+        return f": take out its array with `{command}`"
+    source = f"< {shlex.quote(str(path))}"
+    read = f"gzip -cd {source} | {command}" if is_gzip(path) else f"{command} {source}"
+    return f": take out its array with `{read} > {shlex.quote(_new_file(path))}`"
+
+
+def _new_file(path: Path) -> str:
+    """Return the name of a file for the array. No such file exists: the shell empties the target before jq reads."""
+    stem = path.name.partition(".")[0] or "documents"
+    names = (f"{stem}-array{number}.json" for number in itertools.chain([""], itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _is_short(name: str) -> bool:
