@@ -65,6 +65,11 @@ class Edges:
         self.routes.ready = manager.ready
         await self.grpc.set_ready(ready=manager.ready, models=manager.accepting)
 
+    async def drain(self, manager: ModelManager) -> None:
+        """Report the readiness of a manager that drains, and let REST clients leave kept-alive connections."""
+        await self.report(manager)
+        self.rest.drain()
+
     def addresses(self, model: str, tls: CertificateStore | None) -> Addresses:
         """Return the addresses of the server, with the name of its default model."""
         urls, metrics = self.rest.urls, self.metrics_urls

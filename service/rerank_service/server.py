@@ -108,7 +108,7 @@ async def serve(settings: Settings, on_ready: OnReady) -> None:
             ):
                 await signals.get()
             manager.drain()
-            await edges.report(manager)
+            await edges.drain(manager)
             edges_to_stop = (edges.rest, edges.grpc)
             trace_flush.grace = await drain(core.admissions, edges_to_stop, signals, shutdown_timeouts(settings))
     ignore_stop_signals()

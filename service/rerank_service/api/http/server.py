@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
 from rerank_service.api.http.counted_sockets import CountedListener
+from rerank_service.api.http.last_responses import LastResponses
 from rerank_service.api.http.limited_server import LimitedServer
 from rerank_service.api.http.observed_app import ObservedApp
 from rerank_service.api.http.options import RestOptions
@@ -27,18 +28,30 @@ class RestEdge:
     """The running server."""
 
     def __init__(
-        self, server: LimitedServer, serving: asyncio.Task[None], sockets: Sequence[socket.socket], *, scheme: str
+        self,
+        server: LimitedServer,
+        serving: asyncio.Task[None],
+        sockets: Sequence[socket.socket],
+        last_responses: LastResponses,
+        *,
+        scheme: str,
     ) -> None:
         self._server = server
         self._serving = serving
+        self._last_responses = last_responses
         names = [listener.getsockname() for listener in sockets]
         self.port: int = next((name[1] for name in names if not isinstance(name, str)), 0)
         """Port of all TCP addresses; 0 without any."""
         self.urls = tuple(_url(name, scheme) for name in names)
         """Base URL of each TCP address, and `unix:FILE` of each Unix socket."""
 
+    def drain(self) -> None:
+        """Send `connection: close` with each response from now on: its client connects again, to another replica."""
+        self._last_responses.begin()
+
     async def stop(self, grace: float) -> None:
-        """Stop as `LimitedServer.stop` says, and wait for the end."""
+        """Drain, stop as `LimitedServer.stop` says, and wait for the end."""
+        self.drain()
         self._server.stop(grace)
         await asyncio.shield(self._serving)
 
@@ -50,8 +63,9 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
     Raises:
         SettingsInvalid: an address is in use or not allowed.
     """
+    last_responses = LastResponses(_TidyRequests(ObservedApp(app, observing or Observing())))
     config = uvicorn.Config(
-        _TidyRequests(ObservedApp(app, observing or Observing())),
+        last_responses,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -67,7 +81,7 @@ async def listening(app: ASGIApp, options: RestOptions, observing: Observing | N
             limit_read_buffers()
         server = LimitedServer(config, options.connections, CurrentContext.of(options.tls) if options.tls else None)
         serving = asyncio.create_task(server.serve(sockets=sockets))
-        edge = RestEdge(server, serving, sockets, scheme="http" if options.tls is None else "https")
+        edge = RestEdge(server, serving, sockets, last_responses, scheme="http" if options.tls is None else "https")
         try:
             yield edge
         finally:
