@@ -27,7 +27,7 @@ from rerank_service.api.http.json_parts import dump_json
 from rerank_service.api.http.limited_parser import MAX_HEADER_BYTES, MAX_HEADER_LINES, LimitedParser
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.transport_cycles import below_tls, break_cycle
-from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes
+from rerank_service.api.http.unread_bytes import limit_unread_time, unread_bytes, waiting_bytes
 from rerank_service.error_text import excerpt
 from rerank_service.errors import MalformedHttp
 from rerank_service.quantities import counted
@@ -36,7 +36,7 @@ _ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
 """The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""
 _READ_BYTES = 32 * 1024
 """Size of one read without TLS. All of it is parsed in one turn of the event loop; asyncio would read 256 KiB."""
-_PERIODS = 20
+READ_PERIODS = 20
 """Maximum number of `progress_timeout` in which a client reads a large response. It counts for no limit meanwhile."""
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
@@ -51,15 +51,16 @@ class LimitedConnection(H11Protocol):
         self._request_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._read_progress = MIN_PROGRESS_BYTES
-        self._socket_transport: asyncio.BaseTransport | None = None
+        self._below: asyncio.Transport = None  # type: ignore[assignment]  # as `transport`: that of the socket
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Wait for the header of the first request."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
         limit_unread_time(transport, self._limits.progress_timeout)
-        self._socket_transport = below_tls(transport)
-        self._socket_transport.max_size = _READ_BYTES  # type: ignore[attr-defined]  # asyncio has no setting for it
+        self._below = below_tls(transport)
+        for each in (transport, self._below):
+            each.set_write_buffer_limits(high=1)  # pause_writing is called for every response that waits
+        self._below.max_size = _READ_BYTES  # type: ignore[attr-defined]  # asyncio has no setting for it
         self._start_request_timer(self._limits.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -67,8 +68,16 @@ class LimitedConnection(H11Protocol):
         self._stop_request_timer()
         self._stop_read_timer()
         super().connection_lost(exc)
-        if self._socket_transport is not None:
-            break_cycle(self._socket_transport)
+        if self._below is not None:
+            break_cycle(self._below)
+
+    def abort(self) -> None:
+        """End the connection at once. A transport of TLS that was closed twice cannot do that; the one below it can."""
+        self._below.abort()
+
+    def waiting_bytes(self) -> int:
+        """Return the number of bytes that the kernel has not taken yet."""
+        return waiting_bytes(self.transport, self._below)
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request."""
@@ -122,20 +131,23 @@ class LimitedConnection(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
+        """Wait for the next request, and until the client reads: TLS calls `pause_writing` for later writes only."""
         super().on_response_complete()
         self._watch_request()
+        if self._read_timer is None and self.waiting_bytes():
+            self._watch_reader()
 
     def pause_writing(self) -> None:
         """Wait until the client reads."""
         super().pause_writing()
-        self._read_progress = max(MIN_PROGRESS_BYTES, unread_bytes(self.transport) // _PERIODS)
-        self._start_read_timer()
+        self._stop_read_timer()
+        self._watch_reader()
 
     def resume_writing(self) -> None:
-        """Stop waiting: the client has read everything."""
+        """Stop waiting if the client has read everything. With TLS, bytes may still wait below."""
         super().resume_writing()
-        self._stop_read_timer()
+        if not self.waiting_bytes():
+            self._stop_read_timer()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing: the server ignores `Upgrade` (RFC 9110, 7.8). Java's client sends it with each first request."""
@@ -161,14 +173,24 @@ class LimitedConnection(H11Protocol):
             self._request_timer.cancel()
             self._request_timer = None
 
+    def _watch_reader(self) -> None:
+        self._read_progress = max(MIN_PROGRESS_BYTES, self._unread_bytes() // READ_PERIODS)
+        self._start_read_timer()
+
+    def _unread_bytes(self) -> int:
+        return unread_bytes(self.transport, self._below)
+
     def _start_read_timer(self) -> None:
-        left = unread_bytes(self.transport)
+        left = self._unread_bytes()
         self._read_timer = self.loop.call_later(self._limits.progress_timeout, self._check_reader, left)
 
     def _check_reader(self, before: int) -> None:
         """Reset the connection if the client has read less than it must since the timer started."""
-        if unread_bytes(self.transport) > before - self._read_progress:
-            self.transport.abort()
+        self._read_timer = None
+        if not self.waiting_bytes():
+            return  # the kernel watches the rest
+        if self._unread_bytes() > before - self._read_progress:
+            self.abort()
         else:
             self._start_read_timer()
 

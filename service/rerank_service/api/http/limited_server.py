@@ -6,10 +6,11 @@ import math
 import socket
 import ssl
 from contextlib import nullcontext, suppress
+from typing import cast
 
 import uvicorn
 
-from rerank_service.api.http.connection import LimitedConnection
+from rerank_service.api.http.connection import READ_PERIODS, LimitedConnection
 from rerank_service.api.http.counted_sockets import ACCEPTED_AT_ONCE
 from rerank_service.api.http.options import ConnectionLimits
 from rerank_service.api.http.silent_clients import SilentClients
@@ -34,6 +35,7 @@ class LimitedServer(uvicorn.Server):
         super().__init__(config)
         self._limits = limits
         self._tls = tls
+        self._silent = SilentClients()
         self._stopping = asyncio.Event()
 
     def stop(self, grace: float) -> None:
@@ -53,8 +55,9 @@ class LimitedServer(uvicorn.Server):
         self.started = True
 
     async def main_loop(self) -> None:
-        """Renew the header Date until `stop`."""
+        """Renew the header Date, and abort silent clients, until `stop`."""
         while not await self.on_tick(0):
+            self._silent.abort(self._connections())
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._stopping.wait()
@@ -63,15 +66,19 @@ class LimitedServer(uvicorn.Server):
         """Close the listeners and idle connections, and wait for running requests as `stop` says."""
         for listener in (*self.servers, *(sockets or ())):
             listener.close()
-        for connection in list(self.server_state.connections):
+        for connection in self._connections():
             connection.shutdown()
         try:
             await asyncio.wait_for(self._ended(), self.config.timeout_graceful_shutdown)
         except TimeoutError:
             _log.error("the grace period has ended: %d requests are cancelled", len(self.server_state.tasks))
         await self._cancel(list(self.server_state.tasks))
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        for connection in self._connections():
+            connection.abort()
+
+    def _connections(self) -> list[LimitedConnection]:
+        """Return the open connections: all are of the type that `_listening` creates."""
+        return cast("list[LimitedConnection]", list(self.server_state.connections))
 
     async def _cancel(self, requests: list[asyncio.Task[None]]) -> None:
         for request in requests:
@@ -84,10 +91,9 @@ class LimitedServer(uvicorn.Server):
 
         Not for `wait_closed` of the listeners: from Python 3.12.1 on, it waits for connections that nothing ends.
         """
-        silent = SilentClients()
         await asyncio.sleep(0)  # idle connections without TLS end in this turn
         while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:
-            silent.abort(connection.transport for connection in self.server_state.connections)
+            self._silent.abort(self._connections())
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _listening(self, listener: socket.socket) -> asyncio.Server:
@@ -100,6 +106,8 @@ class LimitedServer(uvicorn.Server):
             sock=listener,
             ssl=tls,
             ssl_handshake_timeout=self._limits.header_timeout if tls else None,
+            # time to read a response that was written before the end; connection.py and SilentClients end it earlier
+            ssl_shutdown_timeout=(READ_PERIODS + 1) * self._limits.progress_timeout if tls else None,
             backlog=ACCEPTED_AT_ONCE,
         )
 

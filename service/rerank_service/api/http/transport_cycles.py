@@ -10,9 +10,9 @@ Both functions use private names of asyncio. If a later version has others, they
 import asyncio
 
 
-def below_tls(transport: asyncio.BaseTransport) -> asyncio.BaseTransport:
-    """Return the transport of the socket: that below a transport of TLS, or the transport itself."""
-    found: asyncio.BaseTransport | None = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+def below_tls(transport: asyncio.Transport) -> asyncio.Transport:
+    """Return the transport of the socket: that below an open transport of TLS, or the transport itself."""
+    found: asyncio.Transport | None = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
     return found or transport
 
 

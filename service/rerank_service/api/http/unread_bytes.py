@@ -9,6 +9,7 @@ import fcntl
 import socket
 import struct
 import termios
+from contextlib import suppress
 
 
 def limit_unread_time(transport: asyncio.BaseTransport, seconds: float) -> None:
@@ -19,7 +20,22 @@ def limit_unread_time(transport: asyncio.BaseTransport, seconds: float) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def unread_bytes(transport: asyncio.Transport) -> int:
-    """Return the number of bytes in the buffers of asyncio and the kernel."""
-    queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-    return transport.get_write_buffer_size() + int(struct.unpack("i", queued)[0])
+def waiting_bytes(transport: asyncio.Transport, below: asyncio.Transport) -> int:
+    """Return the number of bytes in the buffers of asyncio. `below` is the transport of the socket.
+
+    Both buffers count: TLS passes a response on to that of the socket, where it waits encrypted.
+    """
+    waiting = below.get_write_buffer_size()
+    if transport is not below:
+        with suppress(AttributeError):  # a transport of TLS that was closed twice has lost its buffer
+            waiting += transport.get_write_buffer_size()
+    return waiting
+
+
+def unread_bytes(transport: asyncio.Transport, below: asyncio.Transport) -> int:
+    """Return the number of bytes in the buffers of asyncio and the kernel; 0 if the socket is closed."""
+    descriptor = below.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return 0
+    queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    return waiting_bytes(transport, below) + int(struct.unpack("i", queued)[0])

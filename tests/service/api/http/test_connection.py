@@ -18,16 +18,16 @@ import pytest
 import structlog
 import trustme
 
+from rerank_service.api.http import limited_server, silent_clients
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.connection import LimitedConnection
 from rerank_service.api.http.options import MIN_PROGRESS_BYTES, ConnectionLimits
 from rerank_service.api.http.server import RestEdge, listening
-from rerank_service.api.http.unread_bytes import unread_bytes
 from rerank_service.api.tls.store import CertificateStore
 from support.limits import rest_options
 from support.network import CLOSED_SECONDS, server_state
 from support.running import Served
-from support.tls import write_pems
+from support.tls import Pems, write_pems
 
 _HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
 _LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -194,19 +194,94 @@ async def test_bytes_that_the_kernel_sends_are_progress(edges: Served) -> None:
         with _small_window() as client:
             await loop.sock_connect(client, ("127.0.0.1", edge.port))
             await loop.sock_sendall(client, _PAGE * 100)
-            opened = edge._server.server_state.connections
-            while not opened or not next(iter(opened)).transport.get_write_buffer_size():
-                await asyncio.sleep(0.01)
-            connection: Any = next(iter(opened))
-            waiting, before = connection.transport.get_write_buffer_size(), unread_bytes(connection.transport)
+            connection = await _waiting_connection(edge)
+            waiting, before = connection.waiting_bytes(), connection._unread_bytes()
             connection._read_progress = MIN_PROGRESS_BYTES  # as for a response of up to 20 KiB
-            while unread_bytes(connection.transport) > before - MIN_PROGRESS_BYTES:
+            while connection._unread_bytes() > before - MIN_PROGRESS_BYTES:
                 await loop.sock_recv(client, 100)
-            assert connection.transport.get_write_buffer_size() == waiting
-            connection._check_reader(before)
-            assert not connection.transport.is_closing()
-            connection._check_reader(unread_bytes(connection.transport) + MIN_PROGRESS_BYTES - 1)
-            assert connection.transport.is_closing()
+            assert connection.waiting_bytes() == waiting
+            _check_progress(connection, before)
+
+
+async def _waiting_connection(edge: RestEdge) -> Any:
+    """Return the only connection as soon as bytes wait in its buffers."""
+    opened: Any = edge._server.server_state.connections
+    while not opened or not next(iter(opened)).waiting_bytes():
+        await asyncio.sleep(0.01)
+    return next(iter(opened))
+
+
+def _check_progress(connection: Any, before: int) -> None:
+    """Check that a client with progress since `before` is kept, and one with a byte less than it must read is not."""
+    for left, closing in ((before, False), (connection._unread_bytes() + connection._read_progress - 1, True)):
+        connection._stop_read_timer()
+        connection._check_reader(left)
+        assert connection._below.is_closing() is closing
+
+
+@pytest.mark.parametrize("header", [b"", b"connection: close\r\n"], ids=["open", "closed"])
+async def test_bytes_below_tls_are_progress(edges: Served, tmp_path: Path, header: bytes) -> None:
+    """A response is written at once. It waits encrypted in the transport below that of TLS, which has none of it."""
+    pems = write_pems(tmp_path / "tls", trustme.CA())
+    async with _serving(edges, tls=CertificateStore(pems.files())) as edge:
+        with await _tls_client(edge, pems) as client:
+            client.send(_PAGE[:-2] + header + b"\r\n")
+            connection = await _waiting_connection(edge)
+            while not edge._server.server_state.total_requests:
+                await asyncio.sleep(0.01)
+            assert connection._read_timer is not None
+            before = connection._unread_bytes()
+            while connection._unread_bytes() > before - connection._read_progress:
+                await asyncio.to_thread(client.recv, 1000)
+            _check_progress(connection, before)
+
+
+async def test_response_is_read_after_the_end_of_tls(
+    edges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio would reset the connection 30 s after the response was written, also if the client reads steadily."""
+    monkeypatch.setattr("asyncio.constants.SSL_SHUTDOWN_TIMEOUT", _SHORT)
+    pems = write_pems(tmp_path / "tls", trustme.CA())
+    async with _serving(edges, tls=CertificateStore(pems.files())) as edge:
+        with await _tls_client(edge, pems) as client:
+            client.send(_PAGE[:-2] + b"connection: close\r\n\r\n")
+            connection = await _waiting_connection(edge)
+            while not connection.transport.is_closing():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(2 * _SHORT)
+            response = await asyncio.to_thread(_until_end, client)
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert b"content-length: %d\r\n" % len(body) in head.lower()
+
+
+async def test_silent_end_of_tls_is_not_awaited(edges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blocking client that keeps the connection answers nothing. The connection counts for the maximum until then."""
+    monkeypatch.setattr(limited_server, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(silent_clients, "_ANSWER_SECONDS", 0.0)
+    pems = write_pems(tmp_path / "tls", trustme.CA())
+    async with _serving(edges, tls=CertificateStore(pems.files())) as edge:
+        with await _tls_client(edge, pems) as client:
+            client.send(_LIVE[:-2] + b"connection: close\r\n\r\n")
+            await _until_closed(edge)
+            assert (await asyncio.to_thread(_until_end, client)).startswith(b"HTTP/1.1 200")
+
+
+async def _tls_client(edge: RestEdge, pems: Pems) -> ssl.SSLSocket:
+    """Connect with small buffers of both kernels, and with nothing that reads by itself."""
+    plain = _small_window()
+    plain.setblocking(True)
+    plain.connect(("127.0.0.1", edge.port))
+    context = ssl.create_default_context(cafile=pems.ca)
+    client = await asyncio.to_thread(context.wrap_socket, plain, server_hostname="localhost")
+    while not edge._server.server_state.connections:
+        await asyncio.sleep(0.01)
+    connection: Any = next(iter(edge._server.server_state.connections))
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+    return client
+
+
+def _until_end(client: ssl.SSLSocket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 @pytest.mark.parametrize(("unread", "required"), [(5_000, 1024), (5_000_000, 250_000)])
@@ -215,7 +290,8 @@ async def test_large_response_is_read_in_20_periods(
 ) -> None:
     """1 KiB in 30 s would keep a response of 5 MB for 40 hours, while it counts for no limit."""
     left = unread
-    monkeypatch.setattr("rerank_service.api.http.connection.unread_bytes", lambda _transport: left)
+    monkeypatch.setattr(LimitedConnection, "waiting_bytes", lambda _connection: left)
+    monkeypatch.setattr(LimitedConnection, "_unread_bytes", lambda _connection: left)
     async with _serving(edges) as edge:
         writer = await _kept(edge)
         connection: Any = next(iter(edge._server.server_state.connections))
