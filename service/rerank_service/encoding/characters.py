@@ -5,6 +5,8 @@ Positions are Unicode code points. A text in the form NFD, such as a file name o
 
 import unicodedata
 
+FIRST_CONTINUING = 0x300
+"""The first code point that belongs to the one before it: a grave accent."""
 _CONTINUE = (
     ("\u1160", "\u11ff"),  # vowels and final consonants of Korean syllables
     ("\ud7b0", "\ud7fb"),  # those of old Korean

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from rerank_service.encoding.characters import character_end
+from rerank_service.encoding.characters import FIRST_CONTINUING, character_end
 
 
 def token_spans(encoding: Encoding, text: str) -> NDArray[np.int64]:
@@ -18,6 +18,8 @@ def token_spans(encoding: Encoding, text: str) -> NDArray[np.int64]:
         return spans
     starts, ends = np.sort(spans[:, 0]), spans[:, 1].copy()
     following = np.append(starts, len(text))[np.searchsorted(starts, ends)]
-    for at in np.flatnonzero(ends < following).tolist():
+    gaps = np.flatnonzero(ends < following)
+    code_points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    for at in gaps[code_points[ends[gaps]] >= FIRST_CONTINUING].tolist():  # after other tokens, there are blanks
         spans[at, 1] = character_end(text, int(ends[at]), int(following[at]))
     return spans

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from rerank_service.encoding.characters import character_end, character_start
+from rerank_service.encoding.characters import FIRST_CONTINUING, character_end, character_start
 from rerank_service.encoding.pair_limits import PairLimits
 from rerank_service.encoding.template import Template
 from rerank_service.encoding.text_ends import text_start
@@ -141,3 +141,10 @@ def test_ends_of_a_character(text: str, start: int, end: int) -> None:
         assert character_end(text, within, within) == within
     assert character_start(text, 0, end) == character_end(text, end, len(text)) == end
     assert character_start(text, 0, len(text)) == len(text)
+
+
+def test_no_code_point_before_the_first_continues_a_character() -> None:
+    """Positions before such code points are not looked at one by one."""
+    lower = "".join(map(chr, range(FIRST_CONTINUING)))
+    assert [at for at in range(FIRST_CONTINUING) if character_end(lower, at, at + 1) != at] == []
+    assert character_end(f"a{chr(FIRST_CONTINUING)}", 1, 2) == 2
