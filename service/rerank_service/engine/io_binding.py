@@ -95,6 +95,8 @@ class CudaGraphSession:
         self._unrecorded = BoundSession(session, device)
         self.graph_io = self._unrecorded.graph_io
         self._buffers: dict[tuple[int, int], _GraphBuffers] = {}
+        self._row: NDArray[Any] | None = None
+        """One row of the output, for its shape and type. A graph may leave both open."""
         self._graph_ids = itertools.count(1)
         self._can_record = True
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda-graphs")
@@ -113,7 +115,7 @@ class CudaGraphSession:
         if shape in self._buffers:
             return self._replay(self._buffers[shape], feed, options)[:rows]
         if self._can_record and rows * length <= MAX_GRAPH_TOKENS and len(self._buffers) < MAX_GRAPHS:
-            buffers = self._new_buffers(*shape)
+            buffers = self._new_buffers(*shape, self._row_of_output(feed))
             try:
                 result = self._replay(buffers, feed, options)[:rows]
             except Exception as error:
@@ -124,8 +126,17 @@ class CudaGraphSession:
             else:
                 self._buffers[shape] = buffers
                 return result
+        return self._run_unrecorded(feed, options)
+
+    def _run_unrecorded(self, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         options.add_run_config_entry("gpu_graph_id", _NOT_RECORDED)
         return self._unrecorded.run(feed, options)
+
+    def _row_of_output(self, feed: Feed) -> NDArray[Any]:
+        """Return one row of the output. The first batch runs once more for it."""
+        if self._row is None:
+            self._row = self._run_unrecorded(feed, ort.RunOptions())[0]
+        return self._row
 
     def _replay(self, buffers: _GraphBuffers, feed: Feed, options: ort.RunOptions) -> NDArray[Any]:
         """Return the output of a shape. The first run of a shape records it."""
@@ -137,14 +148,13 @@ class CudaGraphSession:
         result: NDArray[Any] = buffers.output.numpy()
         return result
 
-    def _new_buffers(self, rows: int, length: int) -> _GraphBuffers:
-        output = next(output for output in self._session.get_outputs() if output.name == self.graph_io.output)
+    def _new_buffers(self, rows: int, length: int, row: NDArray[Any]) -> _GraphBuffers:
         binding = self._session.io_binding()
         inputs = {name: self._value((rows, length), dtype) for name, dtype in self.graph_io.inputs.items()}
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
-        logits = self._value((rows, *output.shape[1:]), np.float32)
-        binding.bind_ortvalue_output(output.name, logits)
+        logits = self._value((rows, *row.shape), row.dtype.type)
+        binding.bind_ortvalue_output(self.graph_io.output, logits)
         return _GraphBuffers(next(self._graph_ids), binding, inputs, logits)
 
     def _value(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:

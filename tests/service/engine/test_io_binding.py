@@ -64,12 +64,12 @@ def test_new_rows_repeat_the_last_row() -> None:
     assert [recorded_shape(rows, 9)[0] for rows in (1, 2, 3, 4, 5, 8, 9)] == [1, 2, 4, 4, 8, 8, 16]
 
 
-def _graph_with_other_shapes_than_declared() -> bytes:
-    """Return a graph that declares one logit per row, and returns one per token."""
+def _graph_of_columns(columns: int | str = 1, dtype: int = TensorProto.FLOAT) -> bytes:
+    """Return a graph that declares `columns` logits per row, and returns one per token."""
     nodes = [
         helper.make_node("Shape", ["input_ids"], ["shape"], start=1),
         helper.make_node("Slice", ["input_ids", "zero", "shape", "one"], ["columns"]),
-        helper.make_node("Cast", ["columns"], ["logits"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["columns"], ["logits"], to=dtype),
     ]
     graph = helper.make_graph(
         nodes,
@@ -78,7 +78,7 @@ def _graph_with_other_shapes_than_declared() -> bytes:
             helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "length"])
             for name in ("input_ids", "attention_mask")
         ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", 1])],
+        [helper.make_tensor_value_info("logits", dtype, ["rows", columns])],
         [numpy_helper.from_array(np.array([number], np.int64), name) for name, number in (("zero", 0), ("one", 1))],
     )
     serialized: bytes = helper.make_model(
@@ -91,12 +91,25 @@ def _ids_and_mask(ids: NDArray[np.int64]) -> Feed:
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE])
+@pytest.mark.parametrize("columns", [2, "labels"])
+def test_output_of_any_type_is_recorded(columns: int | str, dtype: int) -> None:
+    """Also if the graph names the axis of the labels, and does not declare its size."""
+    session = CudaGraphSession(
+        open_session(_graph_of_columns(columns, dtype), session_options(), providers=["CPUExecutionProvider"]), "cpu"
+    )
+    for rows in (3, 2, 4):
+        ids = np.arange(2 * rows).reshape(rows, 2)
+        logits = session.run(_ids_and_mask(ids), ort.RunOptions())
+        assert logits.dtype == helper.tensor_dtype_to_np_dtype(dtype)
+        np.testing.assert_array_equal(logits, ids)
+    assert session.recorded_shapes() == [(4, 2), (2, 2)]
+
+
 def test_graph_that_cannot_be_recorded_runs_without_recordings() -> None:
     """Shapes that were recorded before are still replayed. Here the buffer of the recording is too small."""
     options = session_options()
-    session = CudaGraphSession(
-        open_session(_graph_with_other_shapes_than_declared(), options, providers=["CPUExecutionProvider"]), "cpu"
-    )
+    session = CudaGraphSession(open_session(_graph_of_columns(), options, providers=["CPUExecutionProvider"]), "cpu")
     for rows, length in ((2, 1), (3, 8), (3, 8), (2, 1), (5, 1)):
         ids = np.arange(rows * length).reshape(rows, length)
         np.testing.assert_array_equal(session.run(_ids_and_mask(ids), ort.RunOptions()), ids)
@@ -106,7 +119,7 @@ def test_graph_that_cannot_be_recorded_runs_without_recordings() -> None:
 def test_cancelled_recording_is_not_a_failed_one() -> None:
     """The next run of the shape records it."""
     session = CudaGraphSession(
-        open_session(_graph_with_other_shapes_than_declared(), session_options(), providers=["CPUExecutionProvider"]),
+        open_session(_graph_of_columns(), session_options(), providers=["CPUExecutionProvider"]),
         "cpu",
     )
     options = ort.RunOptions()
