@@ -22,6 +22,7 @@ from rerank_service.engine.runtime import (
     ort,
     session_options,
 )
+from rerank_service.error_text import one_line
 from rerank_service.errors import BundleInvalid
 
 DEFAULT_LANES = 2
@@ -96,7 +97,7 @@ def _gpu_fault() -> str | None:
     try:
         _session(_smallest_graph(), {})
     except BundleInvalid as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         return message[max(0, message.find("CUDA failure")) :]  # skips the position in onnxruntime's source code
     return None
 

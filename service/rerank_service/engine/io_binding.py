@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rerank_service.engine.graph_io import read_graph_io
 from rerank_service.engine.out_of_memory import is_out_of_memory
 from rerank_service.engine.runtime import Feed, ort
+from rerank_service.error_text import one_line
 
 _ARENA = {"cuda": "gpu:0", "cpu": "cpu:0"}
 """Names of the devices' memory arenas in run options."""
@@ -122,7 +123,7 @@ class CudaGraphSession:
                 if options.terminate or is_out_of_memory(error):
                     raise
                 self._can_record = False
-                _log.warning("batches run without CUDA graphs", shape=shape, error=" ".join(str(error).split())[-200:])
+                _log.warning("batches run without CUDA graphs", shape=shape, error=one_line(error)[-200:])
             else:
                 self._buffers[shape] = buffers
                 return result

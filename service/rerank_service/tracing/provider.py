@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.util.re import parse_env_headers
 
 import rerank_service
+from rerank_service.error_text import one_line
 from rerank_service.errors import SettingsInvalid
 
 _PARSERS = ("opentelemetry.baggage", "opentelemetry.trace")
@@ -88,8 +89,9 @@ def _check_headers(environment: Mapping[str, str]) -> None:
 
 
 def _wrong_variable(error: Exception) -> SettingsInvalid:
-    message = " ".join(str(error).split()) or type(error).__name__
-    return SettingsInvalid(f"--traces or RERANK_TRACES is 'otlp', but a variable OTEL_… has a wrong value: {message}")
+    return SettingsInvalid(
+        f"--traces or RERANK_TRACES is 'otlp', but a variable OTEL_… has a wrong value: {one_line(error)}"
+    )
 
 
 def _resource() -> Resource:
