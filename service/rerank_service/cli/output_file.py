@@ -1,29 +1,63 @@
 """Files that commands write."""
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rerank_service.errors import SettingsInvalid
 
 
-def check_writable(*paths: Path | None, make_folders: bool = False) -> None:
+def check_writable(*paths: Path | None, make_folders: bool = False, models: Iterable[Path] = ()) -> None:
     """Check that files can be written, before minutes of work for their content.
 
     Args:
         paths: the files. None is none.
         make_folders: make missing folders. Otherwise, they are an error.
+        models: further model folders beside bundles, such as one that will be a bundle.
 
     Raises:
-        SettingsInvalid: a file cannot be written.
+        SettingsInvalid: a file cannot be written, or is inside a model folder.
     """
-    _check_distinct([path for path in paths if path is not None])
-    for path in filter(None, paths):
+    given = [path for path in paths if path is not None]
+    _check_distinct(given)
+    for path in given:
+        check_outside_models(path, models)
         try:
             if make_folders:
                 path.parent.mkdir(parents=True, exist_ok=True)
             _open(path)
         except OSError as error:
             raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
+
+
+def check_outside_models(path: Path, models: Iterable[Path] = ()) -> None:
+    """Check that a file or folder to write is outside all bundles. A server rejects a bundle with another file.
+
+    `models` are further model folders beside bundles.
+
+    Raises:
+        SettingsInvalid: it is inside a bundle, or inside one of `models`.
+    """
+    folders = {Path(os.path.realpath(folder)) for folder in models}
+    inside = next((folder for folder in _folders_of(path) if folder in folders or _is_bundle(folder)), None)
+    if inside is not None:
+        raise SettingsInvalid(
+            f"{path} is inside the model folder {inside}, which a server rejects if it has other files: give a path "
+            "outside this folder"
+        )
+
+
+def _folders_of(path: Path) -> Iterator[Path]:
+    """Yield the folders that a file is in: those of its name, and those of the file that a link means."""
+    folder = Path(os.path.realpath(path.parent))
+    yield from (folder, *folder.parents)
+    yield from Path(os.path.realpath(path)).parents
+
+
+def _is_bundle(folder: Path) -> bool:
+    from rerank_service.models.files import MANIFEST, TOKENIZER
+
+    return (folder / MANIFEST).exists() and (folder / TOKENIZER).exists()
 
 
 def _check_distinct(paths: list[Path]) -> None:

@@ -40,6 +40,14 @@ def test_rows_are_scored_and_errors_are_listed(folder: Path, model: str) -> None
     assert second == "out.jsonl.errors.jsonl: 1 row without a score, each with its number and the reason"
 
 
+def test_nothing_is_written_into_a_bundle(folder: Path, model: str) -> None:
+    """A server would reject it. OUT.parts would be there from the first part on."""
+    done = rerank("batch", "in.jsonl", f"{model}/out.jsonl", "--model", model, cwd=folder)
+    assert done.returncode == 2
+    assert f"/out.jsonl is inside the model folder {Path(model).resolve()}" in done.stderr
+    assert not list(Path(model).glob("out.jsonl*"))
+
+
 def test_strict_stops_at_the_first_error(folder: Path, model: str) -> None:
     """The message names the file and the line. The job can continue without --strict."""
     done = rerank("batch", "in.jsonl", "out.jsonl", "--model", model, "--strict", cwd=folder)

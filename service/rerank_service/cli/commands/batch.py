@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
 from rerank_service.cli.model_arguments import add_model_arguments
+from rerank_service.cli.output_file import check_outside_models
 from rerank_service.errors import SettingsInvalid
 from rerank_service.installation import command_name
 from rerank_service.quantities import counted, duration
@@ -117,6 +118,7 @@ def _job(arguments: argparse.Namespace) -> "Job":
 
     if arguments.target.resolve() == arguments.source.resolve():
         raise SettingsInvalid(f"OUT {arguments.target} is IN: give another file")
+    check_outside_models(arguments.target)
     if arguments.ray is not None:
         arguments.source = arguments.source.absolute()  # workers have another current folder
     columns = Columns(arguments.query_column, arguments.document_column, arguments.score_column)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
-from rerank_service.cli.output_file import check_writable, write_text
+from rerank_service.cli.output_file import check_outside_models, check_writable, write_text
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
 from rerank_service.quantities import rounded
@@ -66,17 +66,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.models.bundle import open_bundle
     from rerank_service.models.files import model_folder
-    from rerank_service.tools.calibration.bundle_update import check_output_folder
     from rerank_service.tools.calibration.calibrate import calibrate, check_installed
 
     check_installed()
-    if arguments.out is not None:
-        check_output_folder(arguments.out)
     arguments.model = model_folder(arguments.model)
-    picture = arguments.picture or Path(f"{(arguments.out or arguments.model).resolve()}-reliability.png")
-    check_writable(arguments.json)
-    check_writable(picture, make_folders=True)  # the folder of --out may be made later
     bundle = open_bundle(arguments.model)
+    picture = arguments.picture or Path(f"{(arguments.out or bundle.folder).resolve()}-reliability.png")
+    _check_output(arguments, bundle.folder, picture)
     labelled, digest = _labelled(arguments)
     calibrated = calibrate(
         labelled,
@@ -94,6 +90,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
     write_then_print(write, lambda: _print(calibrated, written))
     return 0
+
+
+def _check_output(arguments: argparse.Namespace, model: Path, picture: Path) -> None:
+    """Check what will be written, before minutes of work for its content. `model` is the folder that is calibrated."""
+    from rerank_service.tools.calibration.bundle_update import check_output_folder
+
+    out: Path | None = arguments.out
+    if out is not None:
+        check_output_folder(out)
+        check_outside_models(out, [model])
+    folders = [model] if out is None else [model, out]
+    check_writable(arguments.json, picture, make_folders=True, models=folders)  # the folder of --out may be made later
 
 
 def _write(arguments: argparse.Namespace, calibrated: "CalibrationResult", picture: Path) -> None:

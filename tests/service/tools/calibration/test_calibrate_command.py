@@ -72,6 +72,57 @@ def test_picture_is_checked_before_the_work(
     assert (folder / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        ("small", ("--picture", "small/picture.png")),
+        ("small", ("--json", "small/sub/../figures.json")),
+        ("small", ("--dry-run", "--picture", "link/new/picture.png")),
+        ("small", ("--out", "out", "--picture", "out/picture.png")),
+        ("small", ("--out", "out", "--json", "small/.hidden.json")),
+        ("small", ("--out", "small/out")),
+        ("hub", ("--picture", "hub/picture.png")),
+        ("hub/model.onnx", ("--json", "hub/figures.json")),
+    ],
+)
+def test_nothing_is_written_into_a_model_folder(
+    rerank: Callable[..., int],
+    folder: Path,
+    labels: Path,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """A server would reject the bundle. The error comes before the work, and the folders stay as they were."""
+    shutil.copytree(folder, "hub")
+    Path("hub", MANIFEST).unlink()
+    Path("link").symlink_to("small")
+    before = sorted(Path().rglob("*"))
+    assert rerank("calibrate", "--model", model, "--labels", labels, *arguments) == 2
+    shown = capsys.readouterr().err
+    assert "is inside the model folder " in shown
+    assert "scoring" not in shown
+    assert sorted(Path().rglob("*")) == before
+    assert open_bundle(folder).manifest.calibration is None
+
+
+def test_picture_of_a_graph_is_beside_its_folder(rerank: Callable[..., int], folder: Path, labels: Path) -> None:
+    """A picture beside the graph would be inside the new bundle."""
+    (folder / MANIFEST).unlink()
+    assert rerank("calibrate", "--model", folder / "model.onnx", "--labels", labels) == 0
+    assert open_bundle(folder).manifest.calibration is not None
+    assert (folder.parent / "small-reliability.png").exists()
+
+
+def test_two_results_need_two_files(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The picture would replace the figures."""
+    arguments = ("--labels", labels, "--picture", "a.png", "--json", "a.png")
+    assert rerank("calibrate", "--model", folder, *arguments) == 2
+    assert "a.png is given for several results" in capsys.readouterr().err
+
+
 def test_calibration_is_written_to_the_bundle(
     rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from rerank_service import __main__ as entry
 from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.cli.output_file import check_writable, write_text
 from rerank_service.errors import OperatorError, SettingsInvalid
-from rerank_service.models.bundle import Bundle
+from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools import offline_scoring
@@ -434,6 +435,19 @@ def test_two_results_need_two_files(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="link is given for several results: give each a file of its own"):
         check_writable(tmp_path / "link", None, tmp_path / "figures")
     check_writable(Path(os.devnull), Path(os.devnull))
+
+
+@pytest.mark.parametrize("flag", ["--json", "--png", "--run"])
+def test_nothing_is_written_into_a_bundle(
+    rerank: Callable[..., int], small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    """Neither into one that is evaluated, nor into another one. A server would reject it."""
+    bundle = Path(shutil.copytree(small_model.folder, tmp_path / "small"))
+    _collection(tmp_path / "some.jsonl")
+    for model in (["--model", bundle], []):
+        assert rerank("eval", "some.jsonl", flag, bundle / "figures", *model) == 2
+        assert f"is inside the model folder {bundle.resolve()}" in capsys.readouterr().err
+    assert open_bundle(bundle).digest == small_model.digest
 
 
 def test_failed_command_leaves_links_of_the_user(
