@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rerank_service.errors import SettingsInvalid
@@ -87,10 +88,17 @@ def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8.
 
     Raises:
-        OSError: the file cannot be written. It names the file; Python does so only if the file cannot be opened.
+        OSError: the file cannot be written. It names the file.
     """
-    try:
+    with named_in_errors(path):
         path.write_text(text, "utf-8")
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Name a file in an OSError of the block. Python does so only if the file cannot be opened."""
+    try:
+        yield
     except OSError as error:
         error.filename = str(path)
         raise

@@ -4,8 +4,10 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+
+from rerank_service.errors import OperatorError, OutputNotWritten
 
 _ERRORS = "rerank-json-escapes"
 
@@ -38,22 +40,41 @@ def discard_unwritable() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def write_then_print(write: Callable[[], object], show: Callable[[], object]) -> None:
-    """Write the files of a command, and then print its result, also if a file cannot be written.
+def write_then_print(writes: Iterable[Callable[[], object]], show: Callable[[], object]) -> None:
+    """Write the files of a command, and then print its result. A file that cannot be written keeps nothing else from
+    being written or printed.
 
     Files come first: the reader of the output may have ended, as in `rerank eval … | head -1`. Then, rich ends the
-    process when it prints, so the error of a file is raised after that.
+    process when it prints, so errors of files are raised after that.
 
     Raises:
-        Exception: that of `write`, or else that of `show`.
+        OutputNotWritten: several files cannot be written.
+        Exception: that of one of `writes`, or else that of `show`.
     """
+    errors = [error for write in writes if (error := _error_of(write)) is not None]
+    if not errors:
+        show()
+        return
+    with suppress(OSError, SystemExit):
+        show()
+    unexpected = [error for error in errors if not isinstance(error, OSError | OperatorError)]
+    if unexpected or len(errors) == 1:
+        raise (unexpected or errors)[0]
+    raise OutputNotWritten("; ".join(map(_text, errors))) from errors[0]
+
+
+def _error_of(write: Callable[[], object]) -> Exception | None:
     try:
         write()
-    except Exception:
-        with suppress(OSError, SystemExit):
-            show()
-        raise
-    show()
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return error
+    return None
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

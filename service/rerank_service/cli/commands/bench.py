@@ -3,11 +3,12 @@
 import argparse
 import asyncio
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command
-from rerank_service.cli.output_file import check_writable, write_text
+from rerank_service.cli.output_file import check_writable, named_in_errors, write_text
 from rerank_service.cli.server_arguments import add_server_arguments, api_key, chosen_server
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.errors import SettingsInvalid
@@ -78,17 +79,23 @@ def _run(arguments: argparse.Namespace) -> int:
     address = chosen_server(arguments).address
     server = target(address, dialect=dialect, model=arguments.served_model, api_key=api_key(arguments))
     report = asyncio.run(_measure(arguments, address.target, server, workload, levels))
-    write_then_print(lambda: _write(arguments, report), lambda: _print(report))
+    write_then_print(_writes(arguments, report), lambda: _print(report))
     return 0 if any(level.summary.answered for level in report.levels) else 1
 
 
-def _write(arguments: argparse.Namespace, report: "LoadReport") -> None:
+def _writes(arguments: argparse.Namespace, report: "LoadReport") -> Iterator[Callable[[], None]]:
+    """Yield the functions that write the files, one each."""
+    if arguments.json:
+        yield lambda: write_text(arguments.json, json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
+    if arguments.png:
+        yield lambda: _draw(arguments.png, report)
+
+
+def _draw(png: Path, report: "LoadReport") -> None:
     from rerank_service.tools.loadtest.latency_plot import draw_load
 
-    if arguments.json:
-        write_text(arguments.json, json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n")
-    if arguments.png:
-        draw_load(report, arguments.png)
+    with named_in_errors(png):
+        draw_load(report, png)
 
 
 def _print(report: "LoadReport") -> None:

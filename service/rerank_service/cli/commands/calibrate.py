@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
-from rerank_service.cli.output_file import check_outside_models, check_writable, write_text
+from rerank_service.cli.output_file import check_outside_models, check_writable, named_in_errors, write_text
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
 from rerank_service.quantities import rounded
@@ -81,47 +81,59 @@ def _run(arguments: argparse.Namespace) -> int:
         activation=bundle.manifest.activation,
         method=None if arguments.method == "auto" else arguments.method,
     )
-    written: list[str] = []
+    saved: list[Bundle] = []
+    drawn: list[Path] = []
 
-    def write() -> None:
-        written.append(_save(arguments, bundle, calibrated, digest))
-        _write(arguments, calibrated, picture)
-        written.append(f"picture: {picture}")
+    def save() -> None:
+        if not arguments.dry_run:
+            saved.append(_save(arguments, bundle, calibrated, digest))
 
-    write_then_print(write, lambda: _print(calibrated, written))
+    def draw() -> None:
+        _draw(calibrated, picture)
+        drawn.append(picture)
+
+    write_then_print((lambda: _write_json(arguments, calibrated), save, draw), lambda: _print(calibrated, saved, drawn))
     return 0
 
 
 def _check_output(arguments: argparse.Namespace, model: Path, picture: Path) -> None:
     """Check what will be written, before minutes of work for its content. `model` is the folder that is calibrated."""
-    from rerank_service.tools.calibration.bundle_update import check_output_folder
+    from rerank_service.tools.calibration.bundle_update import check_folder_writable, check_output_folder
 
     out: Path | None = arguments.out
     if out is not None:
         check_output_folder(out)
         check_outside_models(out, [model])
+    if not arguments.dry_run:
+        check_folder_writable(model if out is None else out.resolve().parent)
     folders = [model] if out is None else [model, out]
     check_writable(arguments.json, picture, make_folders=True, models=folders)  # the folder of --out may be made later
 
 
-def _write(arguments: argparse.Namespace, calibrated: "CalibrationResult", picture: Path) -> None:
+def _write_json(arguments: argparse.Namespace, calibrated: "CalibrationResult") -> None:
     from rerank_service.tools.calibration.calibration_report import calibration_report
-    from rerank_service.tools.calibration.reliability_plot import draw_reliability
 
     if arguments.json is not None:
         write_text(arguments.json, json.dumps(calibration_report(calibrated), indent=2) + "\n")
-    draw_reliability(calibrated, picture)
 
 
-def _print(calibrated: "CalibrationResult", written: list[str]) -> None:
-    """Print the figures, and a line for each result that is written."""
+def _draw(calibrated: "CalibrationResult", picture: Path) -> None:
+    from rerank_service.tools.calibration.reliability_plot import draw_reliability
+
+    with named_in_errors(picture):
+        draw_reliability(calibrated, picture)
+
+
+def _print(calibrated: "CalibrationResult", saved: "list[Bundle]", drawn: list[Path]) -> None:
+    """Print the figures, the curve, and the places where it was saved and drawn."""
     from rerank_service.cli.output.calibration import grades_table, quality_table
     from rerank_service.cli.output.console import output_console, print_table
 
     console = output_console()
     print_table(console, quality_table(calibrated))
     print_table(console, grades_table(calibrated))
-    for line in written:
+    place = f"saved in {saved[0].folder}" if saved else "not saved"
+    for line in (f"{place}: {_curve(calibrated)}", *(f"picture: {picture}" for picture in drawn)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -157,18 +169,23 @@ async def _logits(arguments: argparse.Namespace, labelled: "list[LabelledQuery]"
             return logits
 
 
-def _save(arguments: argparse.Namespace, bundle: "Bundle", calibrated: "CalibrationResult", labels_sha256: str) -> str:
+def _save(
+    arguments: argparse.Namespace, bundle: "Bundle", calibrated: "CalibrationResult", labels_sha256: str
+) -> "Bundle":
+    """Save the curve, and return the bundle with it."""
     from rerank_service.tools.calibration.bundle_update import update_copy, update_in_place
 
-    numbers = calibrated.calibration.curve.model_dump(exclude={"method"})
-    curve = f"{calibrated.calibration}: {', '.join(f'{name} {_figures(value)}' for name, value in numbers.items())}"
-    if arguments.dry_run:
-        return f"not saved: {_short(curve)}"
     if arguments.out is not None:
-        saved = update_copy(bundle, calibrated, labels_sha256, arguments.out)
-    else:
-        saved = update_in_place(bundle, calibrated, labels_sha256)
-    return f"saved in {saved.folder}: {_short(curve)}"
+        return update_copy(bundle, calibrated, labels_sha256, arguments.out)
+    return update_in_place(bundle, calibrated, labels_sha256)
+
+
+def _curve(calibrated: "CalibrationResult") -> str:
+    """Return the curve with its numbers, as the tables have them."""
+    numbers = calibrated.calibration.curve.model_dump(exclude={"method"})
+    return _short(
+        f"{calibrated.calibration}: {', '.join(f'{name} {_figures(value)}' for name, value in numbers.items())}"
+    )
 
 
 def _figures(value: "float | tuple[float, ...]") -> str:

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rerank_service.cli.commands import Command, positive
 from rerank_service.cli.model_arguments import add_model_arguments, given_model
 from rerank_service.cli.model_errors import named_model
-from rerank_service.cli.output_file import check_writable, write_text
+from rerank_service.cli.output_file import check_writable, named_in_errors, write_text
 from rerank_service.cli.server_arguments import api_key, given_server
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
@@ -98,9 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for collection in collections:
         check_grades(collection, measures)
     scorer, evaluated = asyncio.run(_evaluated(arguments, collections, measures))
-    write_then_print(
-        lambda: _write(arguments, scorer, evaluated, measures), lambda: _print(scorer, evaluated, measures)
-    )
+    write_then_print(_writes(arguments, scorer, evaluated, measures), lambda: _print(scorer, evaluated, measures))
     return 0
 
 
@@ -128,18 +126,25 @@ def _check_output(arguments: argparse.Namespace) -> None:
     check_writable(arguments.json, arguments.ranked, arguments.png)
 
 
-def _write(
+def _writes(
     arguments: argparse.Namespace, scorer: "Scorer", evaluated: "list[CollectionResult]", measures: "Measures"
-) -> None:
+) -> Iterator[Callable[[], None]]:
+    """Yield the functions that write the files, one each."""
     from rerank_service.tools.evaluation.eval_report import eval_report, run_lines
-    from rerank_service.tools.evaluation.ndcg_plot import draw_ndcg
 
     if arguments.json is not None:
-        write_text(arguments.json, json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n")
+        yield lambda: write_text(arguments.json, json.dumps(eval_report(scorer, measures, evaluated), indent=2) + "\n")
     if arguments.ranked is not None:
-        write_text(arguments.ranked, "".join(f"{line}\n" for line in run_lines(evaluated[0])))
+        yield lambda: write_text(arguments.ranked, "".join(f"{line}\n" for line in run_lines(evaluated[0])))
     if arguments.png is not None:
-        draw_ndcg(evaluated, f"{scorer.model} on {scorer.engine}", arguments.png)
+        yield lambda: _draw(arguments.png, scorer, evaluated)
+
+
+def _draw(png: Path, scorer: "Scorer", evaluated: "list[CollectionResult]") -> None:
+    from rerank_service.tools.evaluation.ndcg_plot import draw_ndcg
+
+    with named_in_errors(png):
+        draw_ndcg(evaluated, f"{scorer.model} on {scorer.engine}", png)
 
 
 def _collections(arguments: argparse.Namespace, subset: "Subset") -> "list[Collection]":

@@ -62,6 +62,22 @@ def check_output_folder(out: Path) -> None:
         raise CalibrationFailed(f"--out {out} exists already; choose another folder, or remove it")
 
 
+def check_folder_writable(folder: Path) -> None:
+    """Check that files can be written into a folder. It is made if it is missing.
+
+    Raises:
+        CalibrationFailed: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=".", dir=folder):  # hidden, so that a manifest need not list it
+            pass
+    except OSError as error:
+        raise CalibrationFailed(
+            f"cannot write into {folder}: {error.strerror}; make it writable, or give another folder with --out"
+        ) from error
+
+
 def _check_manifest_unchanged(bundle: Bundle) -> None:
     """Raise BundleInvalid if the manifest is another one than the one that was opened. A hub folder has none."""
     manifest = bundle.folder / MANIFEST

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_service.errors import BundleInvalid
+from rerank_service.errors import BundleInvalid, CalibrationFailed
 from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.models.files import MANIFEST, TOKENIZER
 from rerank_service.models.manifest_file import write_manifest_file
 from rerank_service.ranking.scores import Activation
-from rerank_service.tools.calibration.bundle_update import update_copy, update_in_place
+from rerank_service.tools.calibration.bundle_update import check_folder_writable, update_copy, update_in_place
 from rerank_service.tools.calibration.calibrate import CalibrationResult, calibrate
 from rerank_service.tools.calibration.labels_file import LabelledQuery
 
@@ -86,3 +86,12 @@ def test_manifest_of_another_writer_is_not_overwritten(
     with pytest.raises(BundleInvalid, match=r"manifest\.json was changed during the calibration: calibrate again"):
         _in_place(bundle, result)
     assert (folder / MANIFEST).read_bytes() == before
+
+
+def test_check_of_a_folder_leaves_nothing(folder: Path) -> None:
+    """The bundle can still be opened, and a folder that takes no files is an error."""
+    before = sorted(folder.rglob("*"))
+    check_folder_writable(folder)
+    assert sorted(folder.rglob("*")) == before
+    with pytest.raises(CalibrationFailed, match=r"cannot write into /proc: .*; make it writable, or .* --out"):
+        check_folder_writable(Path("/proc"))

@@ -106,6 +106,61 @@ def test_nothing_is_written_into_a_model_folder(
     assert open_bundle(folder).manifest.calibration is None
 
 
+@pytest.mark.parametrize("out", ["file/out", "/proc/out", "/proc/new/out"])
+def test_output_folder_is_checked_before_the_work(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    """A folder below a file, and one of a file system that takes no files."""
+    Path("file").write_text("")
+    arguments = ("--labels", labels, "--out", out, "--picture", "a.png")
+    assert rerank("calibrate", "--model", folder, *arguments) == 1
+    shown = capsys.readouterr().err
+    assert "rerank: cannot write into " in shown
+    assert "scoring" not in shown
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_full_disk_loses_only_the_files_on_it(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other results are saved, and all files that are not written are named."""
+    arguments = ("calibrate", "--model", folder, "--labels", labels)
+    assert rerank(*arguments, "--json", "/dev/full", "--picture", "a.png") == 1
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[-1] == "rerank: /dev/full: No space left on device"
+    assert f"saved in {folder}: platt" in shown.out
+    assert "picture: a.png" in shown.out
+    assert open_bundle(folder).manifest.calibration is not None
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert rerank(*arguments, "--json", "/dev/full", "--picture", "/dev/full") == 1
+    message = "rerank: /dev/full: No space left on device; /dev/full: No space left on device"
+    assert capsys.readouterr().err.splitlines()[-1] == message
+
+
+def test_bundle_that_cannot_be_saved_loses_no_figures(
+    rerank: Callable[..., int], folder: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files and curve are there, so the work was not in vain. The folder of --out is made during the work."""
+    os.mkfifo("pipe.jsonl")
+    content = labels.read_bytes()
+
+    def make_folder_then_write() -> None:
+        with Path("pipe.jsonl").open("wb") as pipe:  # opens when the command reads its labels, after its checks
+            Path("out", "sub").mkdir(parents=True)
+            pipe.write(content)
+
+    writer = threading.Thread(target=make_folder_then_write, daemon=True)
+    writer.start()
+    arguments = ("--labels", "pipe.jsonl", "--out", "out", "--json", "figures.json", "--picture", "a.png")
+    assert rerank("calibrate", "--model", folder, *arguments) == 1
+    writer.join()
+    shown = capsys.readouterr()
+    assert "--out out exists already" in shown.err
+    assert "not saved: platt" in shown.out
+    assert json.loads(Path("figures.json").read_text())["calibration"]
+    assert Path("a.png").exists()
+
+
 def test_picture_of_a_graph_is_beside_its_folder(rerank: Callable[..., int], folder: Path, labels: Path) -> None:
     """A picture beside the graph would be inside the new bundle."""
     (folder / MANIFEST).unlink()

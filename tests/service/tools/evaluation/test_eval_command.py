@@ -450,6 +450,21 @@ def test_nothing_is_written_into_a_bundle(
     assert open_bundle(bundle).digest == small_model.digest
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_full_disk_loses_only_the_files_on_it(
+    rerank: Callable[..., int], small_model: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other files are written, also those that come later."""
+    _collection(tmp_path / "some.jsonl")
+    arguments = ("--model", small_model.folder, "--json", "/dev/full", "--run", "some.run", "--png", "some.png")
+    assert rerank("eval", "some.jsonl", *arguments) == 1
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[-1] == "rerank: /dev/full: No space left on device"
+    assert "72 pairs in" in shown.out
+    assert len((tmp_path / "some.run").read_text().splitlines()) == 72
+    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_failed_command_leaves_links_of_the_user(
     rerank: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
