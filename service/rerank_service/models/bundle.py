@@ -27,7 +27,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.file_version import FileVersion, file_version
 from rerank_service.models.decoders import is_decoder
 from rerank_service.models.files import AGAIN, CONFIG, MANIFEST, REPORT, TOKENIZER, read_json, validate
-from rerank_service.models.hub_config import HubFiles, token_positions
+from rerank_service.models.hub_config import HubFiles, stated_positions, token_positions
 from rerank_service.models.hub_folder import folder_of_graph, read_hub_folder
 from rerank_service.models.hub_graph import complete_manifest
 from rerank_service.models.manifest import Manifest
@@ -266,14 +266,14 @@ def _check_verdict(bundle: Bundle) -> None:
 def _check_token_limit(bundle: Bundle) -> None:
     """Check that the graph has as many positions as a pair may have tokens. Longer pairs would fail."""
     config, manifest = _config(bundle), bundle.manifest
-    stated = config.get("max_position_embeddings")
+    field, stated = stated_positions(config)
     if not isinstance(stated, int) or stated <= 0:
         return
     positions = token_positions(stated, config.get("model_type"), manifest.pad_id)
     if manifest.max_tokens > positions:
         raise BundleInvalid(
             f"{bundle.folder / MANIFEST} has max_tokens {manifest.max_tokens:,}, but the model has {positions:,} "
-            f"positions for tokens (max_position_embeddings in {CONFIG} is {stated:,}): set it to at most {positions:,}"
+            f"positions for tokens ({field} in {CONFIG} is {stated:,}): set it to at most {positions:,}"
         )
 
 

@@ -43,6 +43,10 @@ pad_token_id are never used."""
 _ROBERTA_PAD_ID = 1
 """Default pad_token_id of these models in transformers."""
 
+_RELATIVE_POSITIONS = ("longt5", "mt5", "switch_transformers", "t5", "umt5")
+"""`model_type` of T5 and similar models. Their positions are relative: `n_positions` is the length of the training, and
+no limit."""
+
 _MAX_LABELS = 2**16
 """Maximum of `num_labels`. Each label gets a name, and a cross-encoder has one or two."""
 
@@ -57,6 +61,8 @@ class HubConfig(BaseModel):
     model_type: str | None = None
     architectures: list[str] | None = None
     max_position_embeddings: int | None = Field(default=None, ge=0)
+    n_positions: int | None = Field(default=None, ge=0)
+    """The same, under the name that GPT-2 and models derived from it have."""
     pad_token_id: int | None = Field(default=None, ge=0, le=MAX_PAD_ID)
     type_vocab_size: int | None = None
     """Number of token types. None: not stated."""
@@ -210,6 +216,14 @@ def check_lower_case(files: HubFiles, tokenizer: Path | None = None) -> None:
         )
 
 
+def stated_positions(config: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the field of config.json that states the number of positions, and its value. None: no field does."""
+    absolute = config.get("model_type") not in _RELATIVE_POSITIONS
+    other_name = absolute and config.get("max_position_embeddings") is None and config.get("n_positions") is not None
+    field = "n_positions" if other_name else "max_position_embeddings"
+    return field, config.get(field)
+
+
 def token_positions(positions: int, model_type: Any, pad_id: int) -> int:
     """Return the number of positions that tokens may have, of all positions of a model."""
     return positions - (pad_id + 1) if model_type in _POSITIONS_AFTER_PAD_ID else positions
@@ -221,7 +235,7 @@ def token_limit(files: HubFiles) -> int:
     Raises:
         BundleInvalid: a field is wrong, or the limit is below 8 tokens.
     """
-    positions = files.config.max_position_embeddings
+    field, positions = stated_positions(dict(files.config))
     if positions:
         positions = token_positions(positions, files.config.model_type, pad_id(files))
     stated = (files.tokenizer_config.model_max_length, files.transformer_config.max_seq_length)
@@ -232,8 +246,8 @@ def token_limit(files: HubFiles) -> int:
     if tokens < MIN_TOKENS:
         raise BundleInvalid(
             f"{files.folder / CONFIG}, {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG} give a token limit of {tokens}; "
-            f"the minimum is {counted(MIN_TOKENS, 'token')}: correct max_position_embeddings, model_max_length or "
-            "max_seq_length"
+            f"the minimum is {counted(MIN_TOKENS, 'token')}: correct {field}, "
+            "model_max_length or max_seq_length"
         )
     return tokens
 

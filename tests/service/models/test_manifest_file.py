@@ -117,17 +117,26 @@ def test_wrong_value_is_rejected(folder: Path, change: dict[str, object], reason
     assert f"{MANIFEST}: {reason}" in _rejection(folder)
 
 
-def test_more_tokens_than_positions_are_rejected(folder: Path) -> None:
+@pytest.mark.parametrize("field", ["max_position_embeddings", "n_positions"])
+def test_more_tokens_than_positions_are_rejected(folder: Path, field: str) -> None:
     """Longer pairs would fail."""
-    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 32}))
+    (folder / "config.json").write_text(json.dumps({field: 32}))
     write_manifest(folder, read_manifest(folder))
     assert open_bundle(folder).manifest.max_tokens == 32
     _edit(folder, _without_own_digest)
     _edit(folder, lambda value: value.update(max_tokens=33))
     assert (
-        "has max_tokens 33, but the model has 32 positions for tokens (max_position_embeddings in config.json is 32): "
-        "set it to at most 32"
+        f"has max_tokens 33, but the model has 32 positions for tokens ({field} in config.json is 32): set it to at "
+        "most 32"
     ) in _rejection(folder)
+
+
+@pytest.mark.parametrize("kind", ["t5", "mt5", "umt5"])
+def test_relative_positions_are_no_limit(folder: Path, kind: str) -> None:
+    """T5 states the length of its training as `n_positions`. The bundle has 32 tokens."""
+    (folder / "config.json").write_text(json.dumps({"n_positions": 16, "model_type": kind}))
+    write_manifest(folder, read_manifest(folder))
+    assert open_bundle(folder).manifest.max_tokens == 32
 
 
 @pytest.mark.parametrize(("positions", "accepted"), [(33, True), (32, False)])
