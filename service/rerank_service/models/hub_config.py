@@ -246,8 +246,8 @@ def token_limit(files: HubFiles) -> int:
     if tokens < MIN_TOKENS:
         raise BundleInvalid(
             f"{files.folder / CONFIG}, {TOKENIZER_CONFIG} and {TRANSFORMER_CONFIG} give a token limit of {tokens}; "
-            f"the minimum is {counted(MIN_TOKENS, 'token')}: correct {field}, "
-            "model_max_length or max_seq_length"
+            f"the minimum is {counted(MIN_TOKENS, 'token')}: correct {field}, model_max_length or "
+            "max_seq_length"
         )
     return tokens
 

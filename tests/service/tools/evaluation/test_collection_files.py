@@ -115,6 +115,29 @@ def test_passage_of_ms_marco_v2_has_its_own_id(tmp_path: Path) -> None:
     assert read_texts(path, {"passage_0"}) == {"passage_0": "10"}
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("texts.tsv", ("a\tone\n", "b\ttwo\n", "a\tone\n", "a\tthree\n")),
+        (
+            "texts.jsonl",
+            tuple(
+                _lines({"_id": id_, "title": title, "text": text})
+                for id_, title, text in (("a", "", "x"), ("b", "", "y"), ("a", None, "x"), ("a", "z", "x"))
+            ),
+        ),
+    ],
+)
+def test_id_has_one_text(tmp_path: Path, name: str, lines: tuple[str, ...]) -> None:
+    """A line may be repeated. Another text for the same id is an error, unless nobody needs the id."""
+    path = _write(tmp_path / name, "".join(lines[:3]))
+    assert read_texts(path, {"a", "b"}).keys() == {"a", "b"}
+    _write(path, "".join(lines))
+    assert read_texts(path, {"b"}).keys() == {"b"}
+    with pytest.raises(FileInvalid, match=rf"{name}:4: id a has another text in a line before"):
+        read_texts(path, {"a", "b"})
+
+
 def test_byte_order_mark_belongs_to_no_id(beir: Path) -> None:
     """Windows tools write one."""
     files = _trec(beir)
