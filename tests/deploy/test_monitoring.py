@@ -132,7 +132,47 @@ def test_each_error_that_callers_cannot_avoid_has_an_alert() -> None:
 def _fires(alert: str, samples: Mapping[str, Mapping[str, float]]) -> set[str]:
     """Return the instances for which an alert fires; "" for one without an instance."""
     (rule,) = [each for each in _ALERTS if each["alert"] == alert]
-    return set(series_of(rule["expr"], samples))
+    recorded = {each["record"]: series_of(each["expr"], samples) for each in _RULES if "record" in each}
+    return set(series_of(rule["expr"], {**samples, **recorded}))
+
+
+def _refused(reason: str) -> str:
+    return f'rerank_refused_total{{reason="{reason}"}}'
+
+
+_SHARES = {
+    "RerankErrors": [_refused("internal"), _refused("inference_failed"), _refused("out_of_memory")],
+    "RerankOverloaded": [_refused("overloaded")],
+    "RerankUnavailable": [_refused("not_ready"), _refused("deadline_exceeded")],
+    "RerankDeadlinesPassed": ["rerank_expired_total"],
+}
+"""Alerts about shares of requests, with the counters of each."""
+
+
+@pytest.mark.parametrize(
+    ("alert", "counter"), [(alert, each) for alert, counters in _SHARES.items() for each in counters]
+)
+@pytest.mark.parametrize(("accepted", "failed", "fires"), [(1.0, 0.005, False), (1.0, 0.05, True), (0.0, 0.05, True)])
+def test_mistakes_of_callers_hide_no_failures(
+    alert: str, counter: str, accepted: float, failed: float, fires: bool
+) -> None:
+    """A caller without a valid key that repeats its calls may send far more requests than all others."""
+    samples = {
+        "http_server_request_duration_seconds_count": {"a": 100.0 + accepted},
+        "grpc_server_call_duration_seconds_count": {"a": 100.0},
+        "rerank_queue_duration_seconds_count": {"a": accepted},
+        _refused("invalid_api_key"): {"a": 100.0},
+        _refused("rate_limited"): {"a": 100.0},
+        counter: {"a": failed},
+    }
+    assert _fires(alert, samples) == ({""} if fires else set())
+    assert all(not _fires(each, samples) for each in _SHARES if each != alert)
+
+
+def test_mistakes_of_callers_alone_fire_no_alert_about_shares() -> None:
+    """Prometheus has series of rankings from the first scrape on."""
+    samples = {"rerank_queue_duration_seconds_count": {"a": 0.0}, _refused("invalid_request"): {"a": 100.0}}
+    assert not any(_fires(alert, samples) for alert in _SHARES)
 
 
 @pytest.mark.parametrize(

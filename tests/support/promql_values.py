@@ -1,5 +1,6 @@
 """Values of PromQL expressions over a few series: those operators and functions that the tested alerts use."""
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,19 +9,27 @@ import promql_parser
 
 Series = Mapping[str, float]
 """Values by instance. The result of an aggregation has the instance ""."""
-_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {"/": operator.truediv}
+_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {"/": lambda part, all_: part / all_ if all_ else math.inf}
 _FILTERS: Mapping[str, Callable[[float, float], bool]] = {">": operator.gt, "==": operator.eq}
 
 
 def series_of(expression: str, samples: Mapping[str, Series]) -> Series:
-    """Return the series of an expression. `samples` are those of each metric; without an entry, it has none."""
+    """Return the series of an expression. `samples` are those of each metric; without an entry, it has none.
+
+    A metric with a label `reason` has an entry for each, such as `metric{reason="overloaded"}`. The value of a
+    counter is its rate.
+    """
     return _vector(promql_parser.parse(expression), samples)
 
 
 def _vector(node: Any, samples: Mapping[str, Series]) -> Series:
     match node:
         case promql_parser.VectorSelector():
-            return samples.get(str(node.name), {})
+            return _selected(node, samples)
+        case promql_parser.MatrixSelector():
+            return _selected(node.vector_selector, samples)
+        case promql_parser.Call() if node.func.name == "rate":
+            return _vector(node.args[0], samples)
         case promql_parser.ParenExpr():
             return _vector(node.expr, samples)
         case promql_parser.AggregateExpr() if str(node.op) == "sum":
@@ -33,6 +42,20 @@ def _vector(node: Any, samples: Mapping[str, Series]) -> Series:
         case promql_parser.BinaryExpr():
             return _compared(str(node.op), _vector(node.lhs, samples), node.rhs, samples)
     raise NotImplementedError(f"{node}")
+
+
+def _selected(selector: Any, samples: Mapping[str, Series]) -> Series:
+    """Return the series of a selector. Those with a reason have it before the instance."""
+    reasons = [
+        reason for each in selector.matchers.matchers if each.name == "reason" for reason in each.value.split("|")
+    ]
+    if not reasons:
+        return samples.get(str(selector.name), {})
+    return {
+        f"{reason} {instance}": value
+        for reason in reasons
+        for instance, value in samples.get(f'{selector.name}{{reason="{reason}"}}', {}).items()
+    }
 
 
 def _compared(sign: str, left: Series, node: Any, samples: Mapping[str, Series]) -> Series:
