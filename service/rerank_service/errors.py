@@ -268,6 +268,10 @@ class SettingsInvalid(OperatorError):
     """A flag or an environment variable is wrong."""
 
 
+class FileUnreadable(SettingsInvalid):
+    """The system could not read the file of a setting. The cause may pass, so a later try can succeed."""
+
+
 class BundleInvalid(OperatorError):
     """A model folder cannot be served."""
 

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rerank_service.api.auth import KnownKey, digest
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import FileUnreadable, SettingsInvalid
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.quota import KeyLimits
 from rerank_service.settings_errors import wrong_value
@@ -102,14 +102,16 @@ def read_keys(path: Path) -> list[KnownKey]:
     """Return the keys in a YAML or JSON file, as docs/keys.md describes it.
 
     Raises:
-        SettingsInvalid: the file cannot be read, or an entry is wrong. The message has the entry and the line.
+        FileUnreadable: the file cannot be read.
+        SettingsInvalid: an entry is wrong. The message has the entry and the line.
     """
     try:
         content = read_entries(_bytes(path))
         _check_fields_once(path, content)
         entries = _ENTRIES.validate_python(content.values)
     except OSError as error:
-        raise _refusal(path, f"the file cannot be read: {error.strerror}; give a readable file") from None
+        why = f"the file cannot be read: {error.strerror}; give a readable file"
+        raise FileUnreadable(wrong_value("api_keys_file", str(path), why)) from None
     except ValidationError as error:
         problems = error.errors(include_input=False)
         raise _refusal(path, "; ".join(_complaint(content, problem) for problem in problems)) from None

@@ -9,6 +9,7 @@ import structlog
 from rerank_service.api.api_keys_reload import ReloadedKeys
 from rerank_service.api.auth import Keys
 from rerank_service.errors import SettingsInvalid, Unauthenticated
+from support.descriptors import no_free_descriptors
 
 OLD = "- {name: a, key: old}\n"
 
@@ -87,6 +88,22 @@ def test_invalid_file_keeps_the_old_keys(path: Path, content: str | None, why: s
     assert why in line["error"]
     path.write_text("- {name: a, key: new}\n")
     assert _accepted(keys, "old", "new") == ["new"]
+
+
+def test_file_that_could_not_be_read_is_read_again(path: Path) -> None:
+    """Without a free descriptor, for example. The removed key would stay valid until the next change of the file."""
+    file = ReloadedKeys(path)
+    keys = Keys([], file.keys, changed=file.changed)
+    path.write_text("- {name: a, key: new}\n")
+    with structlog.testing.capture_logs() as logged:
+        with no_free_descriptors():
+            seen = [(_accepted(keys, "old", "new"), file.up_to_date) for _ in range(3)]
+        assert seen == [(["old"], False)] * 3
+        assert _accepted(keys, "old", "new") == ["new"]
+    assert [line["event"] for line in logged] == ["API keys not reloaded", "API keys reloaded"]
+    assert "cannot be read: Too many open files" in logged[0]["error"]
+    assert file.up_to_date
+    assert file.changed() is None
 
 
 def test_reload_is_logged_with_names(path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from rerank_service.api.tls.files import CERT, CLIENT_CA, KEY, TlsFiles, refusal
+from rerank_service.api.tls.files import CERT, CLIENT_CA, KEY, TlsFiles, refusal, unreadable
 
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000
 """Flag of OpenSSL (X509_VERIFY_PARAM_set_flags) that the module ssl has no name for."""
@@ -34,7 +34,8 @@ def read_certificates(files: TlsFiles) -> Certificates:
     """Read the files and check them.
 
     Raises:
-        SettingsInvalid: a file cannot be read or has wrong content, the key belongs to another certificate, or the
+        FileUnreadable: a file cannot be read.
+        SettingsInvalid: a file has wrong content, the key belongs to another certificate, or the
             certificate is not valid now. The message names the setting, its value and the next step.
     """
     chain, key = _content(CERT, files.cert), _content(KEY, files.key)
@@ -60,9 +61,7 @@ def _content(name: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise refusal(
-            name, path, f"cannot be read ({error.strerror}): give a PEM file that this user can read"
-        ) from error
+        raise unreadable(name, path, error) from error
 
 
 def _text(pem: bytes) -> str:
@@ -95,6 +94,8 @@ def _context(files: TlsFiles, key: bytes) -> ssl.SSLContext:
         context.load_cert_chain(files.cert, files.key, no_passphrase)
     except ssl.SSLError as error:
         raise refusal(KEY, files.key, _key_problem(files.cert, key, error)) from error
+    except OSError as error:  # OpenSSL opens both files again
+        raise unreadable(KEY, files.key, error) from error
     return context
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import FileUnreadable, SettingsInvalid
 from rerank_service.file_version import FileVersion, file_version
 from rerank_service.settings_errors import flag, variable, wrong_value
 
@@ -47,3 +47,9 @@ def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tl
 def refusal(name: str, path: Path, problem: str) -> SettingsInvalid:
     """Return the error of a file. `name` is its setting; `problem` has the fault and the next step."""
     return SettingsInvalid(wrong_value(name, str(path), f"the file {problem}"))
+
+
+def unreadable(name: str, path: Path, error: OSError) -> FileUnreadable:
+    """Return the error of a file that the system cannot read. `name` is its setting."""
+    problem = f"the file cannot be read ({error.strerror}): give a PEM file that this user can read"
+    return FileUnreadable(wrong_value(name, str(path), problem))

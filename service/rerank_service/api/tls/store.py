@@ -6,7 +6,7 @@ import structlog
 
 from rerank_service.api.tls.certificates import Certificates, read_certificates
 from rerank_service.api.tls.files import TlsFiles
-from rerank_service.errors import SettingsInvalid
+from rerank_service.errors import FileUnreadable, SettingsInvalid
 from rerank_service.file_version import FileVersion
 
 _log = structlog.get_logger()
@@ -29,6 +29,8 @@ class CertificateStore:
         self.files = files
         self._lock = threading.Lock()  # gRPC asks on a thread of its own
         self._up_to_date = True
+        self._unreadable = ""
+        """Why the last read failed, as it was logged; empty if the system could read the files."""
         for _ in range(_MAX_TRIES):
             self._versions = files.versions()
             self._certificates = read_certificates(files)
@@ -38,11 +40,12 @@ class CertificateStore:
     def current(self) -> Certificates:
         """Return the certificates of a connection that starts now. Read the files first if one has changed.
 
-        If the new files are wrong, log the reason and return the certificates from before.
+        If the new files are wrong, log the reason once and return the certificates from before. Files that the system
+        cannot read, as without free descriptors, are read again by each call until that succeeds.
         """
         with self._lock:
             versions = self.files.versions()
-            if versions != self._versions:
+            if versions != self._versions or self._unreadable:
                 self._reload(versions)
             return self._certificates
 
@@ -58,9 +61,16 @@ class CertificateStore:
             # certificate and key are seldom replaced at the same time: the next connection may find both
             if self.files.versions() == versions:
                 self._versions, self._up_to_date = versions, False
-                _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
+                self._report(error)
             return
+        self._unreadable = ""
         if self.files.versions() == versions:
             self._versions, self._up_to_date = versions, True
             self._certificates = certificates
             _log.info("TLS files reloaded", cert=str(self.files.cert), expires=certificates.not_after)
+
+    def _report(self, error: SettingsInvalid) -> None:
+        """Log an error once: files that the system cannot read are tried again and again."""
+        if str(error) != self._unreadable:
+            _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
+        self._unreadable = str(error) if isinstance(error, FileUnreadable) else ""

@@ -8,6 +8,7 @@ import trustme
 
 from rerank_service.api.tls.store import CertificateStore
 from rerank_service.errors import SettingsInvalid
+from support.descriptors import no_free_descriptors
 from support.tls import SecretVolume, write_pems
 
 
@@ -61,6 +62,22 @@ def test_wrong_files_keep_the_certificates_from_before(
     assert why.startswith(f"--tls-cert or RERANK_TLS_CERT is {str(pems.cert)!r}")
     write_pems(tmp_path / "tls", authority)
     assert store.current().chain == pems.cert.read_bytes()
+
+
+def test_files_that_could_not_be_read_are_read_again(tmp_path: Path, authority: trustme.CA) -> None:
+    """Without a free descriptor, for example. A removed authority would stay trusted until the next change."""
+    store = CertificateStore(write_pems(tmp_path / "tls", authority).files())
+    first = store.current()
+    pems = write_pems(tmp_path / "tls", authority)
+    with structlog.testing.capture_logs() as logged:
+        with no_free_descriptors():
+            kept = [store.current() for _ in range(3)]
+        assert kept == [first] * 3
+        assert store.current().chain == pems.cert.read_bytes()
+    assert [line["event"] for line in logged] == ["TLS files not reloaded", "TLS files reloaded"]
+    assert "cannot be read (Too many open files)" in logged[0]["why"]
+    assert store.up_to_date()
+    assert store.current() is store.current()
 
 
 def test_certificate_and_key_may_change_one_after_the_other(tmp_path: Path, authority: trustme.CA) -> None:

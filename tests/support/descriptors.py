@@ -1,0 +1,19 @@
+"""A process without free file descriptors."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def no_free_descriptors() -> Iterator[None]:
+    """Let each open of a file fail during the block (EMFILE). The status of a file can still be read."""
+    free = os.open(os.devnull, os.O_RDONLY)  # the lowest free number
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
