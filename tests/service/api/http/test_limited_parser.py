@@ -86,6 +86,47 @@ def test_number_of_trailers_is_limited() -> None:
     assert error.error_status_hint == 431
 
 
+@pytest.mark.parametrize("count", [200, 201, 8000])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"0\r\n%s\r\n"],
+        [b"1\r\na\r\n0\r\n%s\r\n"],
+        [b"1\r\na\r\n00;a=b\r\n%s\r\n"],
+        [b"1\r\na", b"\r\n0\r\n%s\r\n"],
+        [b"1\r\na\r", b"\n0\r\n%s\r\n"],
+        [b"1\r\na\r\n", b"0\r\n%s\r\n"],
+        [b"1\r\na\r\n0", b"\r\n%s\r\n"],
+        [b"1\r\na\r\n0\r\n", b"%s\r\n"],
+        [b"1\r\na\r\n0\r\n", b"%s\r\n" + _LIVE * 300],
+    ],
+)
+def test_number_of_whole_trailers_is_limited(parts: list[bytes], count: int) -> None:
+    """They may arrive in one read with the last chunk. 8,000 of them take 33 ms to parse."""
+    parser = LimitedParser()
+    _events(parser, _HEAD)
+    events = [_events(parser, part.replace(b"%s", b"a:\r\n" * count)) for part in parts]
+    last = events[-1][-1]
+    if count == 200:
+        assert isinstance(last, h11.EndOfMessage)
+        assert len(last.headers) == count
+    else:
+        assert isinstance(last, h11.RemoteProtocolError)
+        assert last.error_status_hint == 431
+
+
+@pytest.mark.parametrize("parts", [(b"0\r\n\r\n",), (b"0", b"\r\n\r\n"), (b"0\r\n", b"\r\n")])
+def test_lines_after_a_body_are_no_trailers(parts: tuple[bytes, ...]) -> None:
+    """Neither those of the next requests, nor those in a chunk that begins like the last one."""
+    parser = LimitedParser()
+    chunk = b"0\r\n" + b"a\n" * 300
+    _events(parser, _HEAD + b"%x\r\n" % len(chunk))
+    _events(parser, chunk + b"\r\n")
+    for part in parts[:-1]:
+        _events(parser, part)
+    assert isinstance(_events(parser, parts[-1] + _LIVE * 100)[-1], h11.EndOfMessage)
+
+
 def test_lines_are_counted_for_each_request() -> None:
     """Many requests may arrive at once."""
     assert isinstance(_events(LimitedParser(), _LIVE * 1000)[-1], h11.EndOfMessage)
