@@ -63,7 +63,7 @@ class BundleFolders:
             raise LoadFailed(f"{resolved} is not a folder: give the folder of a bundle")
         for path in _entries(resolved):
             if root not in _resolved(path).parents:
-                raise FolderNotAllowed(f"{path} is a link out of {self._root}: copy the file, or remove the link")
+                raise FolderNotAllowed(self._link_out(path))
         return resolved
 
     def available(self, in_use: Iterable[Path] = ()) -> list[AvailableBundle]:
@@ -73,21 +73,27 @@ class BundleFolders:
         root, used = _resolved(self._root), set(map(_resolved, in_use))
         inside = dict.fromkeys(_resolved(path) for path in _children(root) if not is_ignored(path.name))
         unused = [folder for folder in inside if root in folder.parents and folder not in used]
-        return [_available(folder) for folder in unused if any(os.path.lexists(folder / name) for name in _FILES)]
+        shown = [folder for folder in unused if any(os.path.lexists(folder / name) for name in _FILES)]
+        return [self._available(folder, root) for folder in shown]
+
+    def _available(self, folder: Path, root: Path) -> AvailableBundle:
+        manifest = folder / MANIFEST
+        if not os.path.lexists(manifest):
+            return AvailableBundle(folder, "")
+        if root not in _resolved(manifest).parents:
+            return AvailableBundle(folder, "", self._link_out(manifest))
+        try:
+            return AvailableBundle(folder, read_manifest(folder).digest)
+        except BundleInvalid as error:
+            return AvailableBundle(folder, "", str(error))
+
+    def _link_out(self, path: Path) -> str:
+        return f"{path} is a link out of {self._root}: copy the file, or remove the link"
 
     def _rule(self) -> str:
         if self._root is None:
             return "--bundles-root is unset, so only the folders of the models of the server are allowed (ListBundles)"
         return f"give a folder in {self._root} (--bundles-root)"
-
-
-def _available(folder: Path) -> AvailableBundle:
-    try:
-        if not os.path.lexists(folder / MANIFEST):
-            return AvailableBundle(folder, "")
-        return AvailableBundle(folder, read_manifest(folder).digest)
-    except BundleInvalid as error:
-        return AvailableBundle(folder, "", str(error))
 
 
 def _resolved(path: Path) -> Path:
@@ -96,8 +102,16 @@ def _resolved(path: Path) -> Path:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Yield all files and folders in a folder, with links to folders, but not their content."""
-    for directory, folders, files in os.walk(folder):
+    """Yield all files and folders in a folder, and then those in the folders that its links lead to.
+
+    Each folder is entered once, so loops of links end. A link is yielded before its folder is entered.
+    """
+    entered: set[Path] = set()
+    for directory, folders, files in os.walk(folder, followlinks=True):
+        if (resolved := _resolved(Path(directory))) in entered:
+            folders.clear()
+            continue
+        entered.add(resolved)
         yield from (Path(directory, name) for name in (*folders, *files))
 
 

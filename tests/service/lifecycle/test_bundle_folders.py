@@ -88,6 +88,29 @@ def test_a_bundle_with_a_link_out_of_the_root_is_refused(root: Path, link: str) 
         BundleFolders(root).allowed("a")
 
 
+@pytest.mark.parametrize("target", ["/etc/passwd", "/etc", "../../secret/manifest.json"])
+def test_a_link_out_behind_links_inside_the_root_is_refused(root: Path, target: str) -> None:
+    """The files behind a link to a folder are read like those of the bundle. The loop must not hide the second link."""
+    for name in ("shared", "more"):
+        (root / name).mkdir()
+    (root / "a" / "1").symlink_to("../shared")
+    (root / "shared" / "loop").symlink_to("../shared")
+    (root / "shared" / "next").symlink_to("../more")
+    assert BundleFolders(root).allowed("a") == root / "a"
+    (root / "more" / "out").symlink_to(target)
+    with pytest.raises(FolderNotAllowed, match=f"a/1/next/out is a link out of {root}"):
+        BundleFolders(root).allowed("a")
+
+
+def test_a_manifest_out_of_the_root_is_not_read(root: Path) -> None:
+    """Its error could show the content."""
+    (root / "b").mkdir()
+    (root / "b" / "manifest.json").symlink_to(root.parent / "secret" / "manifest.json")
+    [bundle] = BundleFolders(root).available([root / "a"])
+    assert (bundle.folder, bundle.digest) == (root / "b", "")
+    assert bundle.problem.startswith(f"{root}/b/manifest.json is a link out of {root}: ")
+
+
 def test_links_inside_the_root_are_allowed(root: Path) -> None:
     """The cache of the Hugging Face Hub and volumes of Kubernetes have such links."""
     (root / "blobs").mkdir()
