@@ -7,9 +7,12 @@ and all that has arrived of a message. So without limits, one connection could c
 | what | limit | then |
 |---|---|---|
 | size, time and number of messages | those of bounded_messages.py | the statuses there |
-| calls on a connection | `_MAX_CONNECTION_CALLS` | RESOURCE_EXHAUSTED |
+| calls on a connection | `_MAX_CONNECTION_CALLS` | RESOURCE_EXHAUSTED; for a watch, UNIMPLEMENTED |
 | calls of reflection | `_MAX_STREAMS` in all | RESOURCE_EXHAUSTED |
-| watches of the health | `max_watches` in all | UNIMPLEMENTED: clients then take the server as healthy (gRFC A17) |
+| watches of the health | `max_watches` in all | UNIMPLEMENTED |
+
+After UNIMPLEMENTED for a watch, clients take the server as healthy. After any other status, they take it as unhealthy,
+send it no calls, and repeat the watch (gRFC A17). A proxy may send the watches of many clients on one connection.
 
 Reason: docs/threat-model.md, "Costs of a stranger".
 """
@@ -28,6 +31,7 @@ from rerank_service.api.grpc.registered_methods import Handlers
 
 _MAX_CONNECTION_CALLS = 32
 _MAX_STREAMS = 100
+_UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 
 
 class BoundedServer:
@@ -82,11 +86,11 @@ class _Calls:
             many = (
                 f"The connection has {_MAX_CONNECTION_CALLS} calls of health checks and reflection: end some of them."
             )
-            return grpc.StatusCode.RESOURCE_EXHAUSTED, many
+            return _UNIMPLEMENTED if kind == "watch" else grpc.StatusCode.RESOURCE_EXHAUSTED, many
         if kind == "stream" and self._by_kind[kind] >= _MAX_STREAMS:
             return grpc.StatusCode.RESOURCE_EXHAUSTED, f"The server has {_MAX_STREAMS} calls of reflection: try later."
         if kind == "watch" and self._by_kind[kind] >= self._max_watches:
-            return grpc.StatusCode.UNIMPLEMENTED, f"The server has {self._max_watches} health watches: use Check."
+            return _UNIMPLEMENTED, f"The server has {self._max_watches} health watches: use Check."
         return None
 
 
