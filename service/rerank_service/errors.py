@@ -1,4 +1,4 @@
-"""All errors of the service, in two trees.
+"""The errors that several packages use, in two trees.
 
     RequestError             a request cannot be answered
     ├── InvalidRequest       a field is wrong; the error names it
@@ -24,15 +24,16 @@
     ├── SettingsInvalid      a flag or an environment variable is wrong
     ├── BundleInvalid        a model folder cannot be served
     ├── WeightsChanged       a file of a served model was written in place
-    ├── NothingScored        a model fails on every pair (scheduling/nothing_scored.py)
     ├── MemoryTooSmall       a model exceeds the memory limit of the process
     ├── FileInvalid          a file given to a command is wrong; the error names the file and the line
     ├── OutputNotWritten     a file of results cannot be written, such as on a full disk
     ├── CalibrationFailed    no calibration can be fitted to the labels
     └── ExtraMissing         a command needs packages of an extra
 
-Rule 1: the gRPC code of a request error is an attribute of its class; the HTTP status follows from the code.
-Rule 2: errors that only Admin and loads of models cause are in lifecycle/model_control_errors.py.
+Rule 1: the gRPC code of a request error is an attribute of its class. The HTTP status follows from the code, except for
+errors that only HTTP has: their class has the status.
+Rule 2: errors that only one package raises are in that package, such as those of Admin and of loads of models in
+lifecycle/model_control_errors.py.
 Rule 3: errors of libraries are translated where the library is called. The two APIs make responses of request errors.
 """
 

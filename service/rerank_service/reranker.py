@@ -38,8 +38,8 @@ from rerank_service.tokenizing import Tokenizing, estimate_by_length
 
 T = TypeVar("T")
 _SORTED_PER_ITEM = 100
-"""Documents that are sorted in the time of one item of `in_thread`. Up to 25,000 are sorted on the event loop, in
-a few milliseconds: a thread would wait for those of other requests."""
+"""Documents that count as one item of `in_thread`, because sorting is fast. So up to 25,000 documents are sorted on the
+event loop, in a few milliseconds, and need not wait for a thread."""
 
 
 class Reranker:
@@ -222,8 +222,11 @@ class Reranker:
     def _prepare(
         self, live: LiveRequest, part: Sequence[SentDocument], first: int
     ) -> tuple[Preparer, list[PreparedDocument]]:
-        """Prepare documents, of which `first` is the index of the first one, and return them after their preparer.
-        Blocks. The first call encodes the query, too: another call would wait for a thread once more."""
+        """Return the preparer of the request, and the documents that it prepared. Blocks.
+
+        `first` is the index of the first document. The first part of a request encodes the query, too: with a call of
+        its own for the query, the request would wait for a thread twice.
+        """
         preparer = live.preparer or self._preparer(live)
         return preparer, preparer.prepare(part, first)
 

@@ -44,12 +44,13 @@ class Tokenizing:
     ) -> TokenEstimate:
         """Return the estimate of the tokens of documents.
 
-        A query that seems to be too long is tokenized. If it is too long and may not be cut, its caller must not get an
-        error about something else at admission. And it may be short: blanks are characters, and no tokens.
+        A query that seems too long by its characters is tokenized, because it may have few tokens: blanks have none.
+        If it is too long and may not be cut, the request ends here, with an error that names the query. Admission
+        could reject it for another reason.
 
         Raises:
-            InvalidRequest: the query or the instruction is too long.
-            DeadlinePassed: no thread was free until the deadline.
+            InvalidRequest: the query or the instruction is too long, or there is no slot for the instruction.
+            DeadlinePassed: the query was not tokenized before the deadline.
         """
         estimate = estimate_by_length(request, plan, model)
         if estimate.query_fits:

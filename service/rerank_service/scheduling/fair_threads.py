@@ -43,16 +43,17 @@ class FairThreads:
         self._pool.shutdown()
 
     async def run(self, group: str, call: Callable[[], T]) -> T:
-        """Run a blocking call in a thread, and return its result. Calls of one group start in order.
+        """Run a blocking call in a thread, and return its result or raise its error. Calls of one group start in order.
 
-        If the caller is cancelled, the call ends at its next `check_stopped`.
+        If the caller is cancelled, a call that has not started never runs, and another one ends at its next
+        `check_stopped`.
         """
         loop = asyncio.get_running_loop()
         await self._thread(group)
         stopped = threading.Event()
         ended: asyncio.Future[None] = loop.create_future()
         running = self._pool.submit(stoppable, call, stopped)
-        # a cancelled caller stops the call at its next step only, and the thread is free at its end
+        # not when the caller is cancelled: the call may run on for a moment, and holds the thread until it ends
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end, group, ended))
         try:
             await ended
@@ -60,7 +61,8 @@ class FairThreads:
         finally:
             stopped.set()
             running.cancel()  # if no thread has started it
-            # its error leads to this frame: with the call in it, only the garbage collector would free both
+            # the traceback of its error refers to this frame. If the frame referred to the future, which has the error,
+            # only the garbage collector would free them
             del running
 
     def _end(self, group: str, ended: asyncio.Future[None]) -> None:

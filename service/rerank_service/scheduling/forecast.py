@@ -113,17 +113,25 @@ def overrun_alone(request: RemainingWork, tokens_per_second: float, time_factor:
 def deadline_overrun(
     live: LiveWork, new: RemainingWork, tokens_per_second: float, time_factor: float, urgent_factor: float
 ) -> float:
-    """Return by how many seconds some request would finish too late if `new` were accepted; 0 if all are in time.
+    """Return the largest overrun, in seconds, if `new` were accepted: the time by which a request that counts would
+    finish too late. 0 if all of them are in time.
 
     A request is in time if it finishes within `time_factor` times its remaining time. For live requests that are less
-    urgent than the new one, the factor is `urgent_factor`, which is not smaller. The check covers the new request and
-    each live request that it delays. A live request that would miss its deadline anyway does not count. One whose
-    size was not known counts only while it is in time without the new one. Admission never forecast that it would be,
-    and while it needed most of its remaining time, it would count against every new request.
+    urgent than the new one, the factor is `urgent_factor`, which is not smaller.
 
-    The new request delays another one by the tokens that it gets until that one finishes: all its own, if it is more
-    urgent; if it is equally urgent, its own or as many per weight as the other one; if it is less urgent, its part of
-    the batches for pairs that have waited longest. A request without tokens delays nobody, and has nothing to finish.
+    The new request counts, and so does each live request that it delays, except:
+
+    - a request that would miss its deadline even without the new one;
+    - a request of unknown size (`is_sized` is False) that would not be in time even without the new one. Admission made
+      no forecast for it, so it may need most of its remaining time. Then each new request would be rejected.
+
+    The new request delays another one by the tokens that it gets until that one finishes:
+
+    - if it is more urgent: all its tokens;
+    - if it is equally urgent: its tokens, but at most as many per weight as the other one has;
+    - if it is less urgent: its part of the batches for pairs that have waited longest.
+
+    A new request without tokens delays no other, and has nothing to finish.
     """
     if not new.tokens:
         return 0.0

@@ -30,7 +30,7 @@ def started_threads(number: int, name: str) -> ThreadPoolExecutor:
     starts: list[Future[int]] = []
     try:
         for _ in range(number):
-            starts.append(pool.submit(all_run.wait))  # noqa: PERF401 - the error tells how many there are
+            starts.append(pool.submit(all_run.wait))  # noqa: PERF401 - after an error, the list has those that started
     except RuntimeError as error:
         all_run.abort()
         pool.shutdown()

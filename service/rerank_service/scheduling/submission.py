@@ -198,9 +198,10 @@ class Submission:
 
 @asynccontextmanager
 async def feeding(feed: Callable[[Submission], Awaitable[None]], submission: Submission) -> AsyncIterator[None]:
-    """Run the feed concurrently with the block. Its end, or its error, ends the iteration over the submission.
+    """Run `feed` concurrently with the block, and cancel it at the end of the block.
 
-    A block that ends at once may end before the feed begins: it is called with its first step.
+    When the feed ends, the submission is finished. When it fails, the iteration over the submission raises its error.
+    If the block ends at once, the feed is not called.
     """
 
     async def run() -> None:
@@ -215,6 +216,6 @@ async def feeding(feed: Callable[[Submission], Awaitable[None]], submission: Sub
     try:
         yield
     finally:
-        if not task.done():  # a wait takes two turns of the event loop, also for a task that has ended
+        if not task.done():  # to wait takes two turns of the event loop, also if the task has ended
             task.cancel()
             await asyncio.wait([task])

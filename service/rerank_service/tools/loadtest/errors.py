@@ -3,5 +3,5 @@
 from rerank_service.errors import OperatorError
 
 
-class LoadFailed(OperatorError):
+class LoadTestFailed(OperatorError):
     """The load test cannot start. The message gives the reason and the next step."""

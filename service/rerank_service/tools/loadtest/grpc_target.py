@@ -8,7 +8,7 @@ import grpc
 from rerank.client import AsyncRerankClient
 from rerank.errors import DeadlineExceeded, RerankError, ResourceExhausted, Unavailable
 from rerank_service.tools.loadtest.dialects import check_ranking
-from rerank_service.tools.loadtest.errors import LoadFailed
+from rerank_service.tools.loadtest.errors import LoadTestFailed
 from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, CallFailed, Client, ServerInfo, Usage
 from rerank_service.tools.loadtest.workload import Request, Workload
 
@@ -42,9 +42,9 @@ class GrpcTarget:
                 models = await client.models()
                 await _GrpcClient(client, self._model).rank(Workload(documents=2).request(0))
         except RerankError as error:
-            raise LoadFailed(f"{self._url}: {error}") from error
+            raise LoadTestFailed(f"{self._url}: {error}") from error
         except CallFailed as error:
-            raise LoadFailed(f"{self._url}: {error.kind}: {error}") from error
+            raise LoadTestFailed(f"{self._url}: {error.kind}: {error}") from error
         named = [model for model in models if self._model in (model.name, *model.aliases)]
         model = (named or models)[0]
         return ServerInfo(model.name, model.precision, model.provider, "rerank.v1")

@@ -12,7 +12,7 @@ from rerank_service.tools.client_tls import ClientTls
 from rerank_service.tools.http_connection import DEADLINE_MARGIN_SECONDS, base_url, connect, parse_url
 from rerank_service.tools.http_responses import UNKNOWN_ROUTE, read_json, read_message, read_server_info, status_kind
 from rerank_service.tools.loadtest.dialects import Dialect, Route, body, read, routes
-from rerank_service.tools.loadtest.errors import LoadFailed
+from rerank_service.tools.loadtest.errors import LoadTestFailed
 from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, NO_CONNECTION, CallFailed, Client, ServerInfo, Usage
 from rerank_service.tools.loadtest.workload import Request, Workload
 
@@ -49,9 +49,9 @@ class HttpTarget:
                     info = await read_server_info(http)
             except TimeoutError as error:
                 message = f"no response after {duration(_PROBE_SECONDS)}"
-                raise LoadFailed(f"{self._base}: {NO_ANSWER_IN_TIME}: {message}") from error
+                raise LoadTestFailed(f"{self._base}: {NO_ANSWER_IN_TIME}: {message}") from error
             except httpx.HTTPError as error:
-                raise LoadFailed(f"{self._base}: {NO_CONNECTION}: {str(error) or type(error).__name__}") from error
+                raise LoadTestFailed(f"{self._base}: {NO_CONNECTION}: {str(error) or type(error).__name__}") from error
             self._model = self._model or info.model
             self._route = await self._find_route(http)
         return ServerInfo(info.model, info.precision, info.provider, f"{self._route.dialect.value} {self._route.path}")
@@ -77,7 +77,7 @@ class HttpTarget:
                     break
             else:
                 return route
-        raise LoadFailed(f"{self._base} does not rank; " + "; ".join(failures))
+        raise LoadTestFailed(f"{self._base} does not rank; " + "; ".join(failures))
 
 
 class _HttpClient:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rerank_service.installation import install_command
-from rerank_service.tools.loadtest.errors import LoadFailed
+from rerank_service.tools.loadtest.errors import LoadTestFailed
 from rerank_service.tools.loadtest.load_report import Level, LoadReport
 
 
@@ -13,10 +13,10 @@ def check_installed() -> None:
     """Check the optional package before any work is done.
 
     Raises:
-        LoadFailed: matplotlib is not installed.
+        LoadTestFailed: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
-        raise LoadFailed(
+        raise LoadTestFailed(
             f"--png needs matplotlib, which is not installed. Install the extra bench: {install_command('bench')}"
         )
 

@@ -68,7 +68,7 @@ class Target(Protocol):
         """Send one small request, and return the self-description of the server.
 
         Raises:
-            LoadFailed: no server responds, or it does not rank.
+            LoadTestFailed: no server responds, or it does not rank.
         """
 
     def client(self, deadline: float | None = None) -> AbstractAsyncContextManager[Client]:

@@ -14,7 +14,7 @@ from rerank_service.api.auth import Keys
 from rerank_service.models.bundle import Bundle
 from rerank_service.tools.loadtest.address import target
 from rerank_service.tools.loadtest.dialects import Dialect
-from rerank_service.tools.loadtest.errors import LoadFailed
+from rerank_service.tools.loadtest.errors import LoadTestFailed
 from rerank_service.tools.loadtest.generator import Amount, Outcome, closed_loop, open_loop
 from rerank_service.tools.loadtest.summary import summarise
 from rerank_service.tools.loadtest.target import Target
@@ -116,7 +116,7 @@ async def test_probe_of_a_server_that_never_answers_says_so(monkeypatch: pytest.
     monkeypatch.setattr("rerank_service.tools.loadtest.http_target._PROBE_SECONDS", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
-        with pytest.raises(LoadFailed, match=rf":{port}/: no answer in time: no response after 10 ms$"):
+        with pytest.raises(LoadTestFailed, match=rf":{port}/: no answer in time: no response after 10 ms$"):
             await _target(f"http://{host}:{port}").probe()
 
 
@@ -133,14 +133,14 @@ async def test_failed_probe_gives_the_reason(core: Running) -> None:
     async with served(core, keys=Keys(["sesame"])) as edges:
         over_grpc, over_rest = addresses(edges)
         for address, words in ((over_grpc, "UNAUTHENTICATED"), (over_rest, "HTTP 401")):
-            with pytest.raises(LoadFailed, match=words):
+            with pytest.raises(LoadTestFailed, match=words):
                 await _target(address).probe()
             assert (await _target(address, api_key="sesame").probe()).model == "small"
         for address, words in ((over_grpc, "NOT_FOUND"), (over_rest, "HTTP 404")):
-            with pytest.raises(LoadFailed, match=words):
+            with pytest.raises(LoadTestFailed, match=words):
                 await _target(address, api_key="sesame", model="other").probe()
     for address, words in ((over_grpc, "UNAVAILABLE"), (over_rest, "no connection")):
-        with pytest.raises(LoadFailed, match=words):
+        with pytest.raises(LoadTestFailed, match=words):
             await _target(address).probe()
 
 
@@ -194,7 +194,7 @@ async def test_tei_dialect_is_detected() -> None:
 async def test_wrong_responses_are_failed_calls() -> None:
     """The probe rejects such a server; later wrong responses are counted."""
     async with listening(rerank_route(lambda _: JSONResponse({"results": []}))) as url:
-        with pytest.raises(LoadFailed, match="wrong answer"):
+        with pytest.raises(LoadTestFailed, match="wrong answer"):
             await _target(f"{url}/rerank").probe()
         summary = summarise(await closed_loop(_target(f"{url}/rerank"), SMALL, Amount(requests=2), clients=1))
         assert summary.errors == {"wrong answer": 2}
