@@ -6,7 +6,8 @@ Each line has one of three forms. The lines of one query may stand anywhere in t
     {"query": …, "documents": […, …], "labels": [1, 0]}
     {"query": …, "documents": [{"text": …, "label": 2}, …]}    # as for `rerank eval`: `grade` instead of `label`
 
-A document is a string or an object with a `text`. A label is an integer; a negative label counts as 0.
+A document is a string or an object with a `text`. A label is an integer; a negative label counts as 0. A document may
+be repeated for a query with the same label, and counts each time.
 """
 
 import io
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from rerank_service.error_text import excerpt
 from rerank_service.errors import CalibrationFailed, FileInvalid
 from rerank_service.quantities import counted
 from rerank_service.tools.digested_file import DigestedFile
@@ -27,6 +29,8 @@ MIN_LABELS = 50
 MIN_LABELS_OF_EACH_GRADE = 10
 """Smallest number of labels of each grade; without grades: of relevant and of other documents."""
 
+_LabelledText = tuple[str, int, str]
+"""A document, its label, and the place of the label in the file."""
 _LABEL_NAMES = AliasChoices("label", "grade")
 
 
@@ -72,15 +76,29 @@ def read_labels(path: Path) -> Labels:
     """Read a file, once: it may be a pipe.
 
     Raises:
-        FileInvalid: a line has none of the three forms.
+        FileInvalid: a line has none of the three forms, or a document has two labels for a query.
         OSError: the file cannot be read.
     """
-    pairs: dict[str, list[tuple[str, int, str]]] = {}
+    pairs: dict[str, list[_LabelledText]] = {}
     file = DigestedFile(path)
     for place, line in read_objects(path, _Line, io.BufferedReader(file)):
         pairs.setdefault(line.query, []).extend((text, label, place) for text, label in _pairs(place, line))
+    for query, of_query in pairs.items():
+        _check_consistent(query, of_query)
     queries = [LabelledQuery(query, *zip(*of_query, strict=True)) for query, of_query in pairs.items()]
     return Labels(queries, file.digest)
+
+
+def _check_consistent(query: str, of_query: list[_LabelledText]) -> None:
+    """Raise FileInvalid if a document has two labels for a query: no curve can fit both."""
+    first: dict[str, tuple[int, str]] = {}
+    for text, label, place in of_query:
+        other, there = first.setdefault(text, (label, place))
+        if label != other:
+            raise FileInvalid(
+                f"{place}: document {excerpt(text)!r} has the label {label} for query {excerpt(query)!r}, and "
+                f"{other} in {there}: keep one of these labels"
+            )
 
 
 def binary_labels(labelled: list[LabelledQuery], relevant_from: int | None) -> list[LabelledQuery]:

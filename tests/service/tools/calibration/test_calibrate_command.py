@@ -32,7 +32,7 @@ def labels(tmp_path: Path) -> Path:
     path = tmp_path / "labels.jsonl"
     with path.open("w") as file:
         for query in range(100):
-            numbers = rng.integers(0, 100, 8)
+            numbers = rng.choice(100, 8, replace=False)
             relevant = (rng.random(8) < sigmoid(np.asarray(0.1 * numbers - 5, np.float64))).astype(int).tolist()
             line = {"query": str(query), "documents": [str(number) for number in numbers], "labels": relevant}
             file.write(json.dumps(line) + "\n")

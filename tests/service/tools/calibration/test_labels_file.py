@@ -78,6 +78,28 @@ def test_error_names_the_line(tmp_path: Path, line: object, words: str) -> None:
         read_labels(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "first"),
+    [
+        ({"query": "q", "document": "a", "label": 2}, 1),
+        ({"query": "q", "documents": ["b", {"text": "a"}], "labels": [0, 0]}, 1),
+        ({"query": "s", "documents": ["a", "a"], "labels": [1, 2]}, 4),
+    ],
+)
+def test_document_has_one_label_for_a_query(tmp_path: Path, line: dict[str, object], first: int) -> None:
+    """The error names both lines. The same label may be repeated, and other queries may have another label."""
+    pair = {"query": "q", "document": "a", "label": 1}
+    lines = [pair, {**pair, "query": "r", "label": 0}, pair]
+    path = _written(tmp_path / "labels.jsonl", *lines)
+    assert [query.labels for query in read_labels(path).queries] == [(1, 1), (0,)]
+    _written(path, *lines, line)
+    words = (
+        rf"labels\.jsonl:4: document 'a' has the label \d for query '[qs]', and 1 in .*labels\.jsonl:{first}: keep one"
+    )
+    with pytest.raises(FileInvalid, match=words):
+        read_labels(path)
+
+
 def test_grades_become_binary_labels_at_the_given_grade() -> None:
     """Without `relevant_from` a label greater than 1 is rejected, with its line."""
     grades = [LabelledQuery("q", ("a", "b", "c"), (0, 1, 2), ("f:1", "f:2", "f:3"))]
