@@ -32,8 +32,9 @@ def draw_ndcg(results: Sequence[CollectionResult], model: str, path: Path) -> No
         values = [getattr(result, name).ndcg for result in results]
         bars = axes.barh(rows + offset, values, 0.4, color=colour, label=name)
         axes.bar_label(bars, fmt="%.3f", padding=2, fontsize="small")
-    axes.set_yticks(rows, [result.collection.name for result in results])
+    axes.set_yticks(rows, [result.collection.name for result in results], parse_math=False)  # a name may have a $
+    axes.set_title(model, parse_math=False)
     axes.invert_yaxis()
-    axes.set(xlabel=NDCG, xlim=(0, 1.08), title=model)
+    axes.set(xlabel=NDCG, xlim=(0, 1.08))
     figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(path, format="png")

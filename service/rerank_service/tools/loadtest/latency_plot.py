@@ -26,7 +26,8 @@ def draw_load(report: LoadReport, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(f"{report.server}: {report.served.model} {report.served.precision}".rstrip(" :"))
+    title = f"{report.server}: {report.served.model} {report.served.precision}".rstrip(" :")
+    figure.suptitle(title, parse_math=False)  # a name may have a $
     throughput, latency = figure.subplots(1, 2)
     labels = [level.load for level in report.levels]
     throughput.bar(labels, [level.summary.documents_per_second for level in report.levels])

@@ -25,6 +25,7 @@ from rerank_service.models.bundle import Bundle, open_bundle
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.nothing_scored import NothingScored
 from rerank_service.tools import offline_scoring
+from rerank_service.tools.evaluation.ndcg_plot import draw_ndcg
 from rerank_service.tools.offline_scoring import Refusal, Scores
 from rerank_service.tools.server_address import server_address
 from rerank_service.tools.server_scoring import server_scorer
@@ -435,6 +436,14 @@ def test_two_results_need_two_files(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="link is given for several results: give each a file of its own"):
         check_writable(tmp_path / "link", None, tmp_path / "figures")
     check_writable(Path(os.devnull), Path(os.devnull))
+
+
+def test_names_in_a_plot_are_no_formulas(rerank: Callable[..., int], small_model: Bundle, tmp_path: Path) -> None:
+    """matplotlib reads text between dollar signs as a formula, and fails on a wrong one."""
+    _collection(tmp_path / "$^$.jsonl")
+    assert rerank("eval", "$^$.jsonl", "--model", small_model.folder, "--png", "some.png") == 0
+    draw_ndcg((), "model $^$", tmp_path / "other.png")
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("some.png", "other.png"))
 
 
 @pytest.mark.parametrize("flag", ["--json", "--png", "--run"])
