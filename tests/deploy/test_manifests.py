@@ -68,9 +68,7 @@ def test_ports_equal_the_default_settings() -> None:
     assert list(PORTS.items()) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "ports"), [("service.yaml", ["grpc", "http"]), ("service-headless.yaml", ["grpc", "metrics"])]
-)
+@pytest.mark.parametrize(("name", "ports"), [("service.yaml", ["grpc", "http"]), ("service-headless.yaml", ["grpc"])])
 def test_service_ports_equal_the_container_ports(name: str, ports: list[str]) -> None:
     """Names and numbers are equal."""
     served = MANIFESTS[name]["spec"]["ports"]

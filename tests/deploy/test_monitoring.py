@@ -231,9 +231,10 @@ def test_network_policy_opens_the_port_of_the_service_monitor() -> None:
     assert rule["from"]
 
 
-def test_service_monitor_finds_one_port_of_each_pod() -> None:
-    """The headless service only has the port for metrics, so that no pod is scraped twice."""
-    services = [yaml.safe_load(path.read_text()) for path in (_DEPLOY / "base").glob("service*.yaml")]
+def test_service_monitor_finds_one_address_of_each_pod() -> None:
+    """One Service has the port for metrics, and one family of addresses, so that no pod is scraped twice."""
+    folders = (_DEPLOY / "base", _MONITORING)
+    services = [yaml.safe_load(path.read_text()) for folder in folders for path in folder.glob("service*.yaml")]
     (endpoint,) = _MONITOR["spec"]["endpoints"]
     selected = [
         service
@@ -242,8 +243,14 @@ def test_service_monitor_finds_one_port_of_each_pod() -> None:
         and _MONITOR["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
         and endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     ]
-    assert [service["metadata"]["name"] for service in selected] == ["rerank-headless"]
+    assert [service["metadata"]["name"] for service in selected] == ["rerank-metrics"]
     assert selected[0]["metadata"]["labels"][_MONITOR["spec"]["jobLabel"]] == "rerank"
+    assert selected[0]["spec"]["ipFamilyPolicy"] == "SingleStack"
+    pod = yaml.safe_load((_DEPLOY / "base" / "deployment.yaml").read_text())["spec"]["template"]
+    assert selected[0]["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+    (served,) = selected[0]["spec"]["ports"]
+    assert served["port"] == ports[served["targetPort"]]
 
 
 def test_dashboard_is_complete() -> None:
