@@ -54,7 +54,7 @@ def build_app(
             Route(OPENAPI, page.respond),
             *docs_routes(),
         ],
-        middleware=[Middleware(CheckedHeaders), *cors_middleware(cors_origins)],
+        middleware=[*cors_middleware(cors_origins), Middleware(CheckedHeaders)],
         exception_handlers={HTTPException: _unknown_route, Unauthenticated: _unauthenticated},
     )
     app.router.redirect_slashes = False  # paths come without a trailing slash: a redirect to one would lead back

@@ -31,7 +31,7 @@ class CheckedHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond with an error if the headers are wrong, and close the connection."""
-        error = _problem(scope) if scope["type"] == "http" else None
+        error = header_problem(scope) if scope["type"] == "http" else None
         if error is None:
             await self._app(scope, receive, send)
             return
@@ -42,7 +42,8 @@ class CheckedHeaders:
         await response(scope, receive, send)
 
 
-def _problem(scope: Scope) -> InvalidRequest | None:
+def header_problem(scope: Scope) -> InvalidRequest | None:
+    """Return the error if the headers of an HTTP request are wrong."""
     if _size(scope) > MAX_HEADER_BYTES:
         return HeadersTooLarge(
             f"The path and the headers have more than {counted(MAX_HEADER_BYTES, 'byte')}: send fewer or shorter ones.",

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rerank_service.api.http.checked_headers import header_problem
 
 _MAX_AGE = 600
 """Seconds for which a browser keeps the response to a preflight request."""
@@ -40,6 +44,15 @@ EXPOSED_HEADERS = (
 
 class _Cors(CORSMiddleware):
     """Allows the headers that a preflight request asks for, if they are names and have at most 1 KiB."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers to all responses. A preflight request with wrong headers gets the error of CheckedHeaders."""
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and header_problem(scope) is not None:
+            headers = Headers(scope=scope)
+            respond = self.app if "origin" not in headers else partial(self.simple_response, request_headers=headers)
+            await respond(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Return the response to a preflight request."""

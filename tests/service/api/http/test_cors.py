@@ -146,3 +146,20 @@ async def test_scripts_may_read_all_our_headers(core: Running, path: str, body: 
         own = {name for name in response.headers if not name.startswith("access-control")} - SAFE - HIDDEN
         assert own <= set(EXPOSED_HEADERS)
         assert "x-request-id" in own
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"), [({"a": "b" * 66_000}, 431), ({"transfer-encoding": "chunked", "content-length": "2"}, 400)]
+)
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+async def test_scripts_may_read_errors_about_headers(
+    core: Running, wrong: dict[str, str], status: int, method: str
+) -> None:
+    """A preflight request gets the error, too: its connection is closed, as its end is not known for sure."""
+    async with served(core, cors_origins=(ORIGIN,)) as edges:
+        response = await edges.http.request(method, "/v1/rerank", headers={**_preflight(), **wrong}, content=b"{}")
+        assert response.status_code == status
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+        assert response.headers["connection"] == "close"
+        response = await edges.http.request("OPTIONS", "/v1/rerank", headers=wrong, content=b"{}")
+        assert (response.status_code, _cors_headers(response)) == (status, [])
