@@ -22,6 +22,7 @@
 
     OperatorError            a command or a start-up fails; never the response to a request
     ├── SettingsInvalid      a flag or an environment variable is wrong
+    │   └── FileUnreadable   the system could not read the file of a setting; a later try can succeed
     ├── BundleInvalid        a model folder cannot be served
     ├── WeightsChanged       a file of a served model was written in place
     ├── MemoryTooSmall       a model exceeds the memory limit of the process
@@ -101,10 +102,7 @@ class TooLarge(InvalidRequest):
 class BodyTooLarge(TooLarge):
     """An HTTP body exceeds its bound."""
 
-    @property
-    def http_status(self) -> int:
-        """HTTP status 413; gRPC has no code of its own for this error."""
-        return 413
+    http_status = 413  # gRPC has no code of its own for this error
 
 
 class HeadersTooLarge(InvalidRequest):
@@ -112,19 +110,13 @@ class HeadersTooLarge(InvalidRequest):
 
     kind = "too_large"
 
-    @property
-    def http_status(self) -> int:
-        """HTTP status 431; gRPC limits its metadata itself."""
-        return 431
+    http_status = 431  # gRPC limits its metadata itself
 
 
 class BodyTooSlow(InvalidRequest):
     """An HTTP body arrives too slowly."""
 
-    @property
-    def http_status(self) -> int:
-        """HTTP status 408; gRPC has no code of its own for this error."""
-        return 408
+    http_status = 408  # gRPC has no code of its own for this error
 
 
 class UnsupportedCoding(InvalidRequest):
