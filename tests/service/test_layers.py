@@ -13,6 +13,7 @@ import pytest
 import rerank_service
 
 _ROOT = Path(rerank_service.__file__).parent
+_DESIGN = _ROOT.parents[1] / "docs" / "design.md"
 _MODULES = {
     path.relative_to(_ROOT.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
     for path in _ROOT.rglob("*.py")
@@ -102,7 +103,7 @@ def test_every_package_has_a_layer() -> None:
 
 def test_the_design_page_has_a_row_for_every_package_and_module() -> None:
     """A reader finds what each of them is for."""
-    page = (_ROOT.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
+    page = _DESIGN.read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     shown = set(re.findall(r"`(\w+)(?:\.py|/)`", " ".join(rows)))
     placed = {name for layer in LAYERS for name in ((layer,) if isinstance(layer, str) else layer)}
@@ -131,9 +132,21 @@ def test_the_service_never_imports_the_exporter() -> None:
         assert not any(module.startswith("rerank_export") for module in _imports(path)), name
 
 
-@pytest.mark.parametrize(
-    "name", ["batching", "memory_budget", "fair_queue", "token_bucket", "urgency_line", "forecast"]
+_POLICY = (
+    "batching",
+    "cost_model",
+    "fair_queue",
+    "forecast",
+    "lane_shares",
+    "lane_speed",
+    "memory_budget",
+    "token_bucket",
+    "urgency_line",
 )
+"""The modules of the scheduling policy (docs/design.md#rules)."""
+
+
+@pytest.mark.parametrize("name", _POLICY)
 def test_the_scheduling_policy_is_pure(name: str) -> None:
     """The policy imports no clock, lock or socket, so that a test can run it step by step."""
     allowed = (
@@ -145,17 +158,19 @@ def test_the_scheduling_policy_is_pure(name: str) -> None:
         "math",
         "numpy",
         "typing",
-        "rerank_service.scheduling.batching",
-        "rerank_service.scheduling.fair_queue",
-        "rerank_service.scheduling.memory_budget",
-        "rerank_service.scheduling.urgency_line",
+        "rerank_service.quantities",
+        *(f"rerank_service.scheduling.{each}" for each in _POLICY),
     )
-    forbidden = {
-        module
-        for module in _imports(_MODULES[f"rerank_service.scheduling.{name}"])
-        if not module.startswith((*allowed, "rerank_service.quantities"))
-    }
+    imported = _imports(_MODULES[f"rerank_service.scheduling.{name}"])
+    forbidden = {module for module in imported if not module.startswith(allowed)}
     assert not forbidden, f"{name} imports {forbidden}"
+
+
+def test_the_documented_policy_is_the_checked_one() -> None:
+    """docs/design.md names its modules."""
+    rule = re.search("Policy is pure: (.*?) have no clock", _DESIGN.read_text(encoding="utf-8"), re.DOTALL)
+    assert rule is not None
+    assert sorted(re.findall(r"`(\w+)\.py`", rule[1])) == sorted(_POLICY)
 
 
 @pytest.mark.parametrize("command", ["eval", "calibrate", "tune", "rank"])
