@@ -37,20 +37,20 @@ def _registry(bundle: Bundle, **settings: Any) -> Registry:
 def test_hosted_names_are_accepted_by_list_and_pattern(small_model: Bundle) -> None:
     """By default, and not without `hosted_names`."""
     registry = _registry(small_model)
-    assert {registry.get(name).info.name for name in ("qwen3-rerank", "zerank-2", "rerank-v99")} == {"small"}
+    assert {registry.find(name).info.name for name in ("qwen3-rerank", "zerank-2", "rerank-v99")} == {"small"}
     registry = _registry(small_model, hosted_names=False)
     for name in ("qwen3-rerank", "zerank-2", "rerank-v99"):
         with pytest.raises(UnknownModel):
-            registry.get(name)
+            registry.find(name)
 
 
 def test_own_patterns_leave_the_list(small_model: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """They replace the default patterns only. They are separated by commas."""
     monkeypatch.setenv("RERANK_HOSTED_NAME_PATTERNS", "acme-*, *ranker")
     registry = _registry(small_model)
-    assert {registry.get(name).info.name for name in ("qwen3-rerank", "acme-1", "my-ranker")} == {"small"}
+    assert {registry.find(name).info.name for name in ("qwen3-rerank", "acme-1", "my-ranker")} == {"small"}
     with pytest.raises(UnknownModel, match=r"'rerank-v99' is not served here; served: small$"):
-        registry.get("rerank-v99")
+        registry.find("rerank-v99")
 
 
 def test_traces_are_off_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ from rerank_service.scheduling.batch_run import Score
 from rerank_service.scheduling.batching import Batch, EncodedPair, collate
 from rerank_service.scheduling.cost_model import CostModel
 from rerank_service.scheduling.deadline import Deadline
+from rerank_service.scheduling.live_tickets import Ticket
 from rerank_service.scheduling.partial_cutoff import Cutoff
 from rerank_service.scheduling.scheduler import Scheduler
 from rerank_service.scheduling.score_cache import ScoreCache
@@ -185,6 +186,10 @@ class Running:
             cutoff=cutoff,
         )
         return rankings[0]
+
+    def tickets(self) -> list[Ticket]:
+        """Return the tickets of the live requests, in no order."""
+        return list(self.admission._live._tickets)
 
     @property
     def admission(self) -> Admission:

@@ -113,22 +113,6 @@ class Registry:
         registered.rename(model.info.aliases)
         registered.serve(model)
 
-    def default(self) -> ServedModel:
-        """Return the version of the default model that serves.
-
-        Raises:
-            NotReady: none is loaded.
-        """
-        return _served(self.find(""))
-
-    def get(self, name: str) -> ServedModel:
-        """Return the version that serves of the model that a request names.
-
-        Raises:
-            NotReady, UnknownModel: as for `find`; or no version is loaded.
-        """
-        return _served(self.find(name))
-
     def find(self, name: str) -> RegisteredModel:
         """Return the model that a request names, loaded or not.
 
@@ -156,10 +140,6 @@ class Registry:
             self._logged.add(name)
             _log.info("hosted name accepted", name=name, model=model.name)
 
-    def models(self) -> list[ServedModel]:
-        """Return the version that serves of each model that has one, the default first."""
-        return [each.model for each in self._registered if each.model is not None]
-
     def infos(self) -> list[ModelInfo]:
         """Return the facts about all models, loaded or not, the default first."""
         return [each.info for each in self._registered]
@@ -169,9 +149,3 @@ def _owner(before: RegisteredModel | None, after: RegisteredModel) -> Registered
     """Return the model that gets the requests of a name that passes from one model to another, or stays."""
     waits = before is not None and before.accepts_requests and not after.accepts_requests
     return before if before is not None and waits else after
-
-
-def _served(registered: RegisteredModel) -> ServedModel:
-    if registered.model is None:
-        raise NotReady("the model is loading")
-    return registered.model

@@ -3,8 +3,6 @@
 The numbers are columns of one array, so that admission looks at thousands of requests without a loop.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,10 +55,6 @@ class LiveTickets:
     def __len__(self) -> int:
         """Return the number of live requests."""
         return len(self._tickets)
-
-    def __iter__(self) -> Iterator[Ticket]:
-        """Return the tickets, in no order."""
-        return iter(self._tickets)
 
     def add(self, ticket: Ticket) -> None:
         """Add a request."""

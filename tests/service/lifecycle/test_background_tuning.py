@@ -98,7 +98,7 @@ async def test_a_tuning_updates_the_reason_of_the_version_that_serves(store: Fak
 
     async with managed(store, entry("a")) as server:
         async with tuning_in_background(server.manager, same), asyncio.timeout(10):
-            while server.registry.default().info.explanation != "the fastest":
+            while server.registry.find("").info.explanation != "the fastest":
                 await asyncio.sleep(0.001)
         assert store.loads == ["a"]
         assert await server.rank() == 1

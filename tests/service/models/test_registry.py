@@ -24,23 +24,20 @@ def test_model_is_found_by_each_of_its_names(small_model: Bundle) -> None:
     """Its own name, its aliases, `default` and the empty name."""
     registry = Registry()
     with pytest.raises(NotReady):
-        registry.get("")
-    with pytest.raises(NotReady):
-        registry.default()
+        registry.find("")
     model = _load(small_model, names=Names("mine", ("also",)))
     registry.add(model)
-    assert all(registry.get(name) is model for name in ("mine", "also", "default", ""))
-    assert registry.default() is model
-    assert registry.models() == [model]
+    assert all(registry.find(name).model is model for name in ("mine", "also", "default", ""))
+    assert [each.model for each in registry.registered] == [model]
     with pytest.raises(UnknownModel, match="'small' is not served here; served: mine, also"):
-        registry.get("small")
+        registry.find("small")
 
 
 def test_any_model_maps_unknown_names_to_the_default(small_model: Bundle) -> None:
     """The setting is --any-model."""
     registry = Registry(any_model=True)
     registry.add(_load(small_model))
-    assert registry.get("rerank-english-v3.0").info.name == "small"
+    assert registry.find("rerank-english-v3.0").info.name == "small"
 
 
 def test_hosted_names_mean_the_default_model(small_model: Bundle) -> None:
@@ -49,31 +46,31 @@ def test_hosted_names_mean_the_default_model(small_model: Bundle) -> None:
     registry.add(_load(small_model))
     registry.add(_load(small_model, names=Names("rerank-v3.5")))
     for name in ("rerank-english-v3.0", "Salesforce/Llama-Rank-V1", "jina-reranker-v2-base-multilingual", "rerank-2.5"):
-        assert registry.get(name).info.name == "small"
-    assert registry.get("rerank-v3.5").info.name == "rerank-v3.5"
+        assert registry.find(name).info.name == "small"
+    assert registry.find("rerank-v3.5").info.name == "rerank-v3.5"
     for name in ("zerank-2", "zerank-1", "jina-reranker-v3"):
-        assert registry.get(name).info.name == "small"
+        assert registry.find(name).info.name == "small"
     with pytest.raises(UnknownModel, match=r"'gpt' is not served here; served: small, rerank-v3\.5$"):
-        registry.get("gpt")
+        registry.find("gpt")
 
 
 def test_hosted_patterns_need_a_single_model(small_model: Bundle) -> None:
     """With several models, a wrong name stays an error that lists the served names."""
     registry = Registry(hosted_patterns=("*rerank*[0-9]*",))
     registry.add(_load(small_model))
-    assert registry.get("cohere/rerank-v9").info.name == "small"
+    assert registry.find("cohere/rerank-v9").info.name == "small"
     registry.add(_load(small_model, names=Names("my-reranker-v1")))
     with pytest.raises(UnknownModel, match=r"'cohere/rerank-v9' is not served here; served: small, my-reranker-v1$"):
-        registry.get("cohere/rerank-v9")
+        registry.find("cohere/rerank-v9")
 
 
 def test_typo_of_an_alias_is_unknown(small_model: Bundle) -> None:
     """A hosted name beside it is accepted."""
     registry = Registry(hosted_patterns=("*rerank*[0-9]*",))
     registry.add(_load(small_model, names=Names("mine", ("my-reranker-v1",))))
-    assert registry.get("rerank-v9").info.name == "mine"
+    assert registry.find("rerank-v9").info.name == "mine"
     with pytest.raises(UnknownModel, match="served: mine, my-reranker-v1"):
-        registry.get("my-rerankr-v1")
+        registry.find("my-rerankr-v1")
 
 
 def test_accepted_hosted_name_is_logged_once(small_model: Bundle) -> None:
@@ -83,7 +80,7 @@ def test_accepted_hosted_name_is_logged_once(small_model: Bundle) -> None:
     with structlog.testing.capture_logs() as lines:
         for number in range(300):
             for _ in range(2):
-                registry.get(f"rerank-v{number}")
+                registry.find(f"rerank-v{number}")
     assert len(lines) == 100
     assert lines[0] == {
         "event": "hosted name accepted",

@@ -230,7 +230,7 @@ async def test_stream_with_a_cutoff_is_admitted_without_a_deadline(core: Running
     """So it is not rejected as late, and no request is rejected to protect it."""
     cutoff = _cutoff()
     stream = await _stream_without_documents(core, cutoff)
-    (ticket,) = core.admission._live
+    (ticket,) = core.tickets()
     assert ticket.remaining_work(0.0).seconds_left == math.inf
     cutoff.trigger()
     await stream

@@ -320,7 +320,7 @@ async def test_ticket_reaches_zero_whichever_request_computes(core: Running) -> 
     shares = asyncio.create_task(core.rank("0", "2 2", "3", "1", "3", "1", "4 4 4"))
     await core.score.started()
     assert has_waiters(core.model.scheduler, 2)
-    tickets = list(core.admission._live)
+    tickets = core.tickets()
     assert sorted(ticket.remaining_tokens for ticket in tickets) == [16.0, 24.0]
     core.score.release()
     assert (await shares).usage.shared_pairs == 3
