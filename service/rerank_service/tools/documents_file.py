@@ -65,13 +65,14 @@ class DocumentColumns:
                 f"{place}: there is no column {wanted}; there {_listed(names)}: name the column to rank with "
                 "--document-column; give it several times to rank several columns"
             )
-        if repeated := [name for name in documents if names.count(name) > 1]:
-            raise FileInvalid(f"{place}: there are several columns {repeated[0]}: give them different names")
         if self.id is not None and self.id not in names:
             raise FileInvalid(
                 f"{place}: there is no column {self.id}; there {_listed(names)}: name the column with --id-column"
             )
-        return DocumentColumns(documents, self.id or next((name for name in _ID_NAMES if name in names), None))
+        id_ = self.id or next((name for name in _ID_NAMES if name in names), None)
+        if repeated := [name for name in (*documents, id_) if name is not None and names.count(name) > 1]:
+            raise FileInvalid(f"{place}: there are several columns {repeated[0]}: give them different names")
+        return DocumentColumns(documents, id_)
 
 
 def kind_of_documents(path: Path, given: str | None) -> str:

@@ -70,6 +70,22 @@ def test_parquet_columns(tmp_path: Path) -> None:
     assert _read(path)[0].content == {"price": "1.50", "day": "2026-01-02"}
 
 
+@pytest.mark.parametrize("id_", ["id", "_id", "sku"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv.gz", "a.parquet"])
+def test_repeated_id_column_is_rejected(tmp_path: Path, name: str, id_: str) -> None:
+    """It is not clear which one has the ids. Other columns may be repeated."""
+    columns = [id_, "text", id_, "x", "x"]
+    if name == "a.parquet":
+        path = tmp_path / name
+        pq.write_table(pa.Table.from_arrays([pa.array([each]) for each in columns], names=columns), path)
+    else:
+        mark = "\t" if "tsv" in name else ","
+        path = _file(tmp_path, name, f"{mark.join(columns)}\n{mark.join(columns)}\n")
+    with pytest.raises(FileInvalid, match=rf"{name}.*: there are several columns {id_}: give them different names"):
+        _read(path, id_=id_ if id_ == "sku" else None)
+    assert id_ != "sku" or _read(path) == [FileDocument("text", "text")]
+
+
 @pytest.mark.parametrize("kind", [pa.timestamp("ns"), pa.duration("ns"), pa.time64("ns")], ids=str)
 def test_times_with_nanoseconds_are_an_error_of_the_row(tmp_path: Path, kind: pa.DataType) -> None:
     """Python's times have microseconds. Other rows and other columns can be read."""
