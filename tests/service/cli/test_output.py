@@ -1,6 +1,7 @@
 """Output of commands: tables show texts literally, and wrong arguments are reported in one line."""
 
 import io
+import json
 import os
 import shlex
 import subprocess
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rerank.v1 import rerank_pb2 as pb
-from rerank_service.cli.output.tables import model_table, ranking_table
+from rerank_service.cli.output.tables import model_json, model_table, ranking_table
 from rerank_service.cli.output.tuning import engines_table
 from rerank_service.models.tuning.record import TuningRecord
 from support.command_lines import CommandLine, Outcome, run_all
@@ -77,6 +78,14 @@ def test_model_table_gives_the_reason_of_the_chosen_engine() -> None:
     assert "│ 1.5 times cpu fp32 (full tuning) (other engines: --wide) " in _shown(model_table(model), width=100)
     assert model.choice in _shown(model_table(model, wide=True), width=200)
     assert "--wide" not in _shown(model_table(pb.Model(name="a", choice="the only engine")), width=100)
+
+
+def test_state_of_a_newer_server_is_shown() -> None:
+    """By its number, in the table and in the JSON. proto3 enums are open."""
+    assert "│ ready " in _shown(model_table(pb.Model(name="a", state=pb.MODEL_STATE_READY)))
+    newer = pb.Model.FromString(pb.Model(name="a").SerializeToString() + b"\x80\x02\x63")  # field 32: 99
+    assert "│ state 99 " in _shown(model_table(newer))
+    assert json.loads(model_json(newer)) == {"name": "a", "state": "state 99"}
 
 
 def test_model_table_fits_into_80_columns() -> None:

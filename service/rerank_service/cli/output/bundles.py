@@ -7,10 +7,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from rerank.v1 import admin_pb2 as pb
-from rerank_service.cli.output.tables import printable, short_digest
+from rerank_service.cli.output.tables import printable, short_digest, state_name
 from rerank_service.quantities import counted
 
-_PREFIX = "BUNDLE_STATE_"
 _MIB = 1024 * 1024
 
 
@@ -66,11 +65,7 @@ def bundle_json(bundle: pb.Bundle) -> dict[str, object]:
 
 
 def _state(bundle: pb.Bundle) -> str:
-    """Return the state in lower case. A newer server may send a state that this version does not know."""
-    try:
-        return pb.BundleState.Name(bundle.state).removeprefix(_PREFIX).lower()
-    except ValueError:
-        return f"state {bundle.state}"
+    return state_name(pb.BundleState.Name, bundle.state)
 
 
 def _joined(separator: str, *texts: str) -> Text:

@@ -5,7 +5,8 @@ are replaced.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.table import Column, Table
 from rich.text import Text
@@ -71,7 +72,7 @@ def model_table(model: pb.Model, *, wide: bool = False) -> Table:
         "tokens a pair": f"{model.max_tokens:,}",
         "documents": f"{model.max_documents:,}" if model.max_documents else "",  # REST does not say it
         "documents in a stream": f"{model.max_stream_documents:,}" if model.max_stream_documents else "",
-        "state": _state(model) if model.state else "",
+        "state": state_name(pb.ModelState.Name, model.state) if model.state else "",
         "memory": f"{model.memory_bytes / 10**6:,.0f} MB" if model.HasField("memory_bytes") else "not measured",
         "ready": "yes" if model.ready else "no",
     }
@@ -93,12 +94,19 @@ def model_json(model: pb.Model) -> str:
     if "aliases" in fields:
         fields["aliases"] = list(model.aliases)
     if "state" in fields:
-        fields["state"] = _state(model)
+        fields["state"] = state_name(pb.ModelState.Name, model.state)
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _state(model: pb.Model) -> str:
-    return pb.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+def state_name(name_of: Callable[[Any], str], state: int) -> str:
+    """Return a state in lower case, without the name of its enum, such as `ready` for `MODEL_STATE_READY`.
+
+    `name_of` is the function `Name` of the enum. A newer server may send a state that this version does not know.
+    """
+    try:
+        return name_of(state).partition("_STATE_")[2].lower()
+    except ValueError:
+        return f"state {state}"
 
 
 def printable(text: str) -> str:
