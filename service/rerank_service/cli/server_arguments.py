@@ -183,9 +183,10 @@ def api_key(arguments: argparse.Namespace) -> str | None:
         SettingsInvalid: the key is empty or has characters that are not allowed in a header.
     """
     source = API_KEY if arguments.api_key is None else "--api-key"
-    key: str | None = (os.environ.get(API_KEY) or None) if arguments.api_key is None else arguments.api_key
-    if key is None:
+    given: str | None = (os.environ.get(API_KEY) or None) if arguments.api_key is None else arguments.api_key
+    if given is None:
         return None
-    if not key.strip() or not (key.isascii() and key.isprintable()):
-        raise SettingsInvalid(f"{source} {'is empty' if not key.strip() else _UNPRINTABLE}")
-    return key.strip()
+    key = given.strip()  # a key from a file ends with a line break
+    if not key or not (key.isascii() and key.isprintable()):
+        raise SettingsInvalid(f"{source} {_UNPRINTABLE if key else 'is empty'}")
+    return key

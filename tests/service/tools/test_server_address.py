@@ -100,10 +100,16 @@ def test_port_0_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_key_comes_from_flag_or_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable counts as unset; an empty flag is an error."""
     assert api_key(_arguments()) is None
-    for value, key in (("sesame", "sesame"), ("", None)):
+    for value, key in (("sesame", "sesame"), ("", None), ("sesame\n", "sesame"), ("\tsesame \r\n", "sesame")):
         monkeypatch.setenv("RERANK_API_KEY", value)
         assert api_key(_arguments()) == key
     assert api_key(_arguments("--api-key", "b")) == "b"
+    assert api_key(_arguments("--api-key", "b\n")) == "b"
+    for inside in ("a\nb", "a\tb\n"):
+        with pytest.raises(SettingsInvalid, match="--api-key has characters"):
+            api_key(_arguments("--api-key", inside))
+    with pytest.raises(SettingsInvalid, match="--api-key is empty"):
+        api_key(_arguments("--api-key", "\n"))
     with pytest.raises(SettingsInvalid, match="--api-key is empty"):
         api_key(_arguments("--api-key", ""))
     monkeypatch.setenv("RERANK_API_KEY", "cl\u00e9")
