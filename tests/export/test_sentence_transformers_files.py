@@ -63,8 +63,8 @@ def change(sources: Callable[[str], Path], tmp_path: Path) -> Change:
     return write
 
 
-def _scoring(folder: Path, options: ScoringOptions | None = None) -> Any:
-    source = ModelSource(folder, "model")
+def _scoring(folder: Path, options: ScoringOptions | None = None, *, trusted: bool = False) -> Any:
+    source = ModelSource(folder, "model", trusted=trusted)
     return resolve_scoring(source, read_config(source), options or ScoringOptions())
 
 
@@ -226,6 +226,23 @@ def test_chat_template_that_the_server_cannot_write_is_refused(prompt: str | Non
     """The server writes the query first, the instruction before the line of the document, and texts unchanged."""
     with pytest.raises(ExportFailed, match=NOT_CONVERTED):
         _scoring(change(_chat_folder(prompt, chat), generator=True))
+
+
+def test_chat_template_of_a_tokenizer_with_own_code(change: Change) -> None:
+    """The code runs only if it is trusted. Otherwise, the error names the tokenizer."""
+    folder = change(_chat_folder(None), generator=True)
+    (folder / "own.py").write_text(
+        "from transformers import PreTrainedTokenizerFast\n\nclass OwnTokenizerFast(PreTrainedTokenizerFast): pass\n"
+    )
+    path = folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text()) if path.exists() else {}
+    own = {"tokenizer_class": "OwnTokenizerFast", "auto_map": {"AutoTokenizer": [None, "own.OwnTokenizerFast"]}}
+    path.write_text(json.dumps(stated | own))
+    assert _scoring(folder, trusted=True).template.instruction == "find the answer"
+    with pytest.raises(ExportFailed, match=r"cannot load the tokenizer of model: .*trust_remote_code"):
+        _scoring(folder)
+    with pytest.raises(ExportFailed, match=r"cannot load the tokenizer of model: .*trust_remote_code"):
+        _scoring(folder, ScoringOptions(template="{query} {document}", yes="a", no="b"))
 
 
 def test_recipe_does_not_replace_a_chat_template(change: Change) -> None:

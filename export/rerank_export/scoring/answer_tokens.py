@@ -6,6 +6,7 @@ from rerank_export.scoring.recipe import Recipe
 from rerank_export.scoring.recipe_choice import recipes_of_kind
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.source.model_source import ModelSource
+from rerank_export.source.tokenizer_file import load_tokenizer
 from rerank_service.encoding.template import DOCUMENT, QUERY
 
 
@@ -51,9 +52,7 @@ def answer_tokens(
 
 
 def _token_ids(source: ModelSource, words: list[str]) -> tuple[int, ...]:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=source.trusted)
+    tokenizer = load_tokenizer(source)
 
     def token_id(word: str) -> int:
         ids: list[int] = tokenizer(word, add_special_tokens=False).input_ids

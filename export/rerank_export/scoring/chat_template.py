@@ -6,10 +6,11 @@ in one call, and the gate compares its tokens with those of the parts.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from rerank_export.scoring.recipe import PublishedPrompt
+from rerank_export.source.model_source import ModelSource
+from rerank_export.source.tokenizer_file import load_tokenizer
 from rerank_service.encoding.template import DOCUMENT, INSTRUCTION, QUERY, Template
 
 
@@ -26,18 +27,21 @@ def has_chat_template(transformer: Mapping[str, Any]) -> bool:
     return "message" in (transformer.get("modality_config") or {})
 
 
-def read_chat_template(folder: Path, transformer: Mapping[str, Any], prompt: str) -> ChatPrompt | None:
-    """Convert the chat template in a folder; None if the server cannot write pairs as it does.
+def read_chat_template(source: ModelSource, transformer: Mapping[str, Any], prompt: str) -> ChatPrompt | None:
+    """Convert the chat template of a model; None if the server cannot write pairs as it does.
 
     `transformer` is the content of sentence_bert_config.json, `prompt` the default prompt or empty.
+
+    Raises:
+        ExportFailed: transformers cannot load the tokenizer.
     """
     options = (transformer.get("processing_kwargs") or {}).get("chat_template") or {}
-    plain = _rendered(folder, options, {"query": QUERY, "document": DOCUMENT})
-    instructed = _rendered(folder, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
+    plain = _rendered(source, options, {"query": QUERY, "document": DOCUMENT})
+    instructed = _rendered(source, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
     if not all(text.count(QUERY) == text.count(DOCUMENT) == 1 for text in (plain, instructed)):
         return None
     converted = _converted(plain, instructed, prompt)
-    return converted if converted and _is_exact(folder, options, converted.template, prompt) else None
+    return converted if converted and _is_exact(source, options, converted.template, prompt) else None
 
 
 def _converted(plain: str, instructed: str, prompt: str) -> ChatPrompt | None:
@@ -57,19 +61,17 @@ def _is_between(text: str, before: str, after: str) -> bool:
     return text.startswith(before) and text.endswith(after)
 
 
-def _is_exact(folder: Path, options: Mapping[str, Any], template: Template, prompt: str) -> bool:
+def _is_exact(source: ModelSource, options: Mapping[str, Any], template: Template, prompt: str) -> bool:
     """Return True if both templates write a test pair equally, including blanks at the edges of the texts."""
     query, document = " a query\n", "\n a document "
     system = {"system": prompt} if prompt else {}
-    rendered = _rendered(folder, options, {**system, "query": query, "document": document})
+    rendered = _rendered(source, options, {**system, "query": query, "document": document})
     return rendered == "".join((*template.head(query), template.lead, document, *template.after))
 
 
-def _rendered(folder: Path, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+def _rendered(source: ModelSource, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
     """Render messages, given as role -> content; an empty text if the template cannot render them."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = load_tokenizer(source)
     messages = [{"role": role, "content": content} for role, content in contents.items()]
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))

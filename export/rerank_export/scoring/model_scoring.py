@@ -73,7 +73,7 @@ def resolve_scoring(source: ModelSource, config: Mapping[str, Any], options: Sco
         template=options.template is not None,
         answers=options.yes is not None,
     )
-    files = read_cross_encoder(source.folder, source.id, overridden)
+    files = read_cross_encoder(source, overridden)
     chosen = choose_template(source.id, options, files.prompt, recipe)
     if architecture.generative:
         rows = answer_tokens(

@@ -12,6 +12,7 @@ from typing import Any
 
 from rerank_export.errors import ExportFailed
 from rerank_export.scoring.chat_template import ChatPrompt, has_chat_template, read_chat_template
+from rerank_export.source.model_source import ModelSource
 from rerank_export.source.sentence_transformers_modules import read_modules
 from rerank_service.models.files import CONFIG, read_json
 from rerank_service.ranking.scores import Activation
@@ -41,27 +42,29 @@ class Overridden:
     answers: bool = False
 
 
-def read_cross_encoder(folder: Path, model: str, overridden: Overridden) -> CrossEncoderFiles:
-    """Read the settings in a folder, except the overridden ones. An overridden activation is read if it is known.
+def read_cross_encoder(source: ModelSource, overridden: Overridden) -> CrossEncoderFiles:
+    """Read the settings of a model, except the overridden ones. An overridden activation is read if it is known.
 
     Raises:
         ExportFailed: a module, an activation or a prompt cannot be exported.
     """
+    folder, model = source.folder, source.id
     settings, modules = _optional_json(folder / _SETTINGS), read_modules(folder)
     return CrossEncoderFiles(
         activation=_activation(folder, settings, model, required=not overridden.activation),
         answers=None if overridden.answers else _answers(folder, modules, model),
-        prompt=None if overridden.template else _prompt(folder, settings, modules, model),
+        prompt=None if overridden.template else _prompt(source, settings, modules),
     )
 
 
 def _prompt(
-    folder: Path, settings: Mapping[str, Any], modules: Sequence[Mapping[str, Any]], model: str
+    source: ModelSource, settings: Mapping[str, Any], modules: Sequence[Mapping[str, Any]]
 ) -> ChatPrompt | None:
-    instruction, transformer = _default_prompt(settings, model), _optional_json(folder / _TRANSFORMER)
+    model = source.id
+    instruction, transformer = _default_prompt(settings, model), _optional_json(source.folder / _TRANSFORMER)
     prompt = None
     if modules and has_chat_template(transformer):
-        prompt = read_chat_template(folder, transformer, instruction)
+        prompt = read_chat_template(source, transformer, instruction)
         if prompt is None:
             raise ExportFailed(f"{model} writes pairs with a chat template that cannot be converted: set --template")
     if instruction and (prompt is None or not prompt.template.takes_instruction):

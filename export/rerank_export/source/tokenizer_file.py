@@ -33,7 +33,7 @@ def read_tokenizer(source: ModelSource) -> bytes:
         ExportFailed: transformers cannot load the tokenizer, or it has no tokenizer.json format.
     """
     published = source.folder / TOKENIZER
-    tokenizer = _loaded(source)
+    tokenizer = load_tokenizer(source)
     if not tokenizer.is_fast:
         raise _not_convertible(source, type(tokenizer).__name__)
     used = _serialized(tokenizer.backend_tokenizer)
@@ -42,7 +42,12 @@ def read_tokenizer(source: ModelSource) -> bytes:
     return used.encode()
 
 
-def _loaded(source: ModelSource) -> Any:
+def load_tokenizer(source: ModelSource) -> Any:
+    """Return the tokenizer as transformers loads it. Its own code runs only if the source is trusted.
+
+    Raises:
+        ExportFailed: transformers cannot load it, or it has no tokenizer.json format.
+    """
     from transformers import AutoTokenizer
 
     if not (source.folder / TOKENIZER).is_file():
