@@ -36,6 +36,8 @@ _ECHO = re.compile(r":? ?(bytearray\()?b['\"].*", re.DOTALL)
 """The sent bytes in an error of h11. They may be a secret, such as a malformed API key."""
 _READ_BYTES = 32 * 1024
 """Size of one read without TLS. All of it is parsed in one turn of the event loop; asyncio would read 256 KiB."""
+_PIPELINED_BYTES = 32 * 1024
+"""Size of the bytes after a running request from which on nothing more is read."""
 READ_PERIODS = 20
 """Maximum number of `progress_timeout` in which a client reads a large response. It counts for no limit meanwhile."""
 _TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -87,6 +89,16 @@ class LimitedConnection(H11Protocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
         self._watch_request()
+
+    def handle_events(self) -> None:
+        """Handle the bytes that have arrived. Read on beside a running request: otherwise, its client could not end it.
+
+        uvicorn pauses when bytes of a next request wait, so it would not see the end of the connection.
+        """
+        super().handle_events()
+        waits = self.flow.read_paused and self.conn.their_state is h11.DONE
+        if waits and len(self.conn.trailing_data[0]) < _PIPELINED_BYTES:
+            self.flow.resume_reading()
 
     def _ended_late(self) -> bool:
         """Return whether the end of a body has come after its response. uvicorn has stopped its timer then."""

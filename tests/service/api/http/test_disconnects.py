@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from rerank_service.api.http.disconnects import until_disconnect
+from rerank_service.api.http.server import RestEdge, listening
+from support.limits import rest_options
+from support.network import CLOSED_SECONDS
 
 _LATEST = 6
 """Turns of the event loop after which a disconnect has ended the work."""
@@ -161,3 +165,68 @@ async def test_fault_of_the_connection_does_not_end_the_work() -> None:
 
     assert await until_disconnect(receive, _result_after(_LATEST)) == "result"
     assert await _nothing_is_left()
+
+
+_POST = b"POST /work HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+_GET = b"GET /at-once HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class _Work:
+    """An application. /at-once responds; the work of any other path ends with its client."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/at-once":
+            assert (await receive())["type"] == "http.request"
+            self.begun.set()
+            with pytest.raises(ClientDisconnect):
+                await until_disconnect(receive, asyncio.Event().wait())
+            self.ended.set()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    ("sent", "later"),
+    [
+        (_POST, b""),
+        (_POST + b"\r\n", b""),
+        (_POST + _GET, b""),
+        (_POST, _GET),
+        (_POST + _GET, _GET * 100),
+        (_GET + _POST + _GET, b""),
+    ],
+    ids=["nothing", "line break", "request", "later request", "many requests", "request before"],
+)
+async def test_pipelined_bytes_do_not_hide_the_end_of_the_connection(sent: bytes, later: bytes) -> None:
+    """uvicorn stops reading when bytes of a next request wait."""
+    work = _Work()
+    async with listening(work, rest_options()) as edge:
+        _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(sent)
+        async with asyncio.timeout(CLOSED_SECONDS):
+            await work.begun.wait()
+            writer.write(later)
+            writer.close()
+            await work.ended.wait()
+
+
+async def test_few_bytes_of_next_requests_are_kept() -> None:
+    """The rest waits in the kernel."""
+    work = _Work()
+    async with listening(work, rest_options()) as edge:
+        _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(_POST + _GET * 20_000)
+        await work.begun.wait()
+        connection = _only_connection(edge)
+        while connection.transport.is_reading():
+            await asyncio.sleep(0)
+        assert 32 * 1024 <= len(connection.conn.trailing_data[0]) < 64 * 1024
+        writer.transport.abort()
+
+
+def _only_connection(edge: RestEdge) -> Any:
+    (connection,) = edge._server.server_state.connections
+    return connection
