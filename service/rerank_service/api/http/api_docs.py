@@ -1,5 +1,5 @@
 """The page /docs: Swagger UI of the OpenAPI page. Its files are those of the package fastapi-offline, so that a browser
-asks no other host."""
+asks no other host. All URLs of the page are relative, so it works behind a proxy that removes a prefix of the path."""
 
 import asyncio
 from importlib.util import find_spec
@@ -13,9 +13,11 @@ from rerank_service.api.http.fixed_files import FixedFiles
 from rerank_service.api.http.openapi import TITLE
 
 DOCS = "/docs"
-_OAUTH2 = "/docs/oauth2-redirect"
 OPENAPI = "/openapi.json"
+_OAUTH2 = "/docs/oauth2-redirect"
 _FILES = "/static-offline-docs"
+SENT_PATH = "rerank.sent_path"
+"""Key of a scope: the path as the client has sent it. A path of a page with a slash at its end is a folder in URLs."""
 _SCRIPT, _STYLE, _ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"
 
 
@@ -27,7 +29,7 @@ def docs_routes() -> list[BaseRoute]:
 
 async def _page(request: Request) -> Response:
     """Return the page. In a thread, because of an import that takes half a second."""
-    return await asyncio.to_thread(_swagger_ui, request.scope.get("root_path", ""))
+    return await asyncio.to_thread(_swagger_ui, relative("", request))
 
 
 async def _redirect(_request: Request) -> Response:
@@ -35,17 +37,25 @@ async def _redirect(_request: Request) -> Response:
     return await asyncio.to_thread(_oauth2_redirect)
 
 
+def relative(path: str, request: Request) -> str:
+    """Return the URL of a path such as `/docs`, relative to the page of a request, whose path has at most one name."""
+    sent = request.scope.get(SENT_PATH, request.scope["path"])
+    slashes = len(sent) - len(sent.rstrip("/"))
+    up = slashes if sent.strip("/") else slashes - 1
+    return ("../" * up or "./") + path.lstrip("/")
+
+
 def _swagger_ui(root: str) -> Response:
-    """Return the page for an application under the path `root`."""
+    """Return the page. `root` is the relative URL of the root of the server."""
     from fastapi.openapi.docs import get_swagger_ui_html  # few servers are asked for the page
 
     return get_swagger_ui_html(
-        openapi_url=f"{root}{OPENAPI}",
+        openapi_url=f"{root}{OPENAPI[1:]}",
         title=f"{TITLE} - Swagger UI",
-        swagger_js_url=f"{root}{_FILES}/{_SCRIPT}",
-        swagger_css_url=f"{root}{_FILES}/{_STYLE}",
-        swagger_favicon_url=f"{root}{_FILES}/{_ICON}",
-        oauth2_redirect_url=_OAUTH2,
+        swagger_js_url=f"{root}{_FILES[1:]}/{_SCRIPT}",
+        swagger_css_url=f"{root}{_FILES[1:]}/{_STYLE}",
+        swagger_favicon_url=f"{root}{_FILES[1:]}/{_ICON}",
+        oauth2_redirect_url=None,  # keys are in headers
     )
 
 

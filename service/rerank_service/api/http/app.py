@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match, Route
 
-from rerank_service.api.http.api_docs import DOCS, OPENAPI, docs_routes
+from rerank_service.api.http.api_docs import DOCS, OPENAPI, docs_routes, relative
 from rerank_service.api.http.checked_headers import CheckedHeaders
 from rerank_service.api.http.cors import cors_middleware
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
@@ -159,7 +159,7 @@ def _methods(request: Request) -> list[str]:
 
 
 def _redirect_to(path: str) -> Endpoint:
-    async def redirect(request: Request) -> Response:  # noqa: ARG001 - an endpoint
-        return RedirectResponse(path)
+    async def redirect(request: Request) -> Response:
+        return RedirectResponse(relative(path, request))  # a proxy may have removed a prefix
 
     return redirect

@@ -127,6 +127,7 @@ def _page(documented: Mapping[str, Sequence[Dialect]], look_ups: Sequence[LookUp
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "description": _DESCRIPTION, "version": rerank_service.__version__},
+        "servers": [{"url": "./"}],  # relative to the page, so that the requests of /docs keep the prefix of a proxy
         "paths": paths,
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "components": components,

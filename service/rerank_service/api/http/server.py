@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rerank_service.api.address import UNIX, TcpAddress, address
+from rerank_service.api.http.api_docs import SENT_PATH
 from rerank_service.api.http.counted_sockets import CountedListener
 from rerank_service.api.http.last_responses import LastResponses
 from rerank_service.api.http.limited_server import LimitedServer
@@ -121,5 +122,5 @@ class _TidyRequests:
             path = _ORIGIN.sub("", scope["path"])
             tidy = "/" + "/".join(part for part in path.split("/") if part)
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            scope = {**scope, "method": method, "path": tidy, "raw_path": tidy.encode()}
+            scope = {**scope, "method": method, "path": tidy, "raw_path": tidy.encode(), SENT_PATH: path}
         await self._app(scope, receive, send)

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 
 import anyio.to_thread
+import httpx
 import pytest
 
 from rerank_service.api.auth import Keys
@@ -35,9 +37,30 @@ async def test_openapi_page_needs_no_other_host(edges: Served) -> None:
     """The server has all assets of the page."""
     page = (await edges.http.get("/docs")).text
     assert "://" not in page
-    assert (await edges.http.get("/")).headers["location"] == "/docs"
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css"):
         assert (await edges.http.get(f"/static-offline-docs/{asset}")).status_code == 200
+
+
+_URLS = re.compile(r"""(?:href=|src=|url: )['"]([^'"]*)['"]""")
+_PREFIX = "https://example.com/a/rerank"
+
+
+@pytest.mark.parametrize("sent", ["/docs", "/docs/"])
+async def test_openapi_page_works_below_a_prefix(edges: Served, sent: str) -> None:
+    """A proxy has removed the prefix, so the server does not know it."""
+    page = await edges.http.get(str(edges.http.base_url).rstrip("/") + sent)
+    asked = [httpx.URL(_PREFIX + sent).join(url).path for url in _URLS.findall(page.text)]
+    names = ("swagger-ui.css", "favicon.png", "swagger-ui-bundle.js")
+    assert asked == [*(f"/a/rerank/static-offline-docs/{name}" for name in names), "/a/rerank/openapi.json"]
+    assert "/docs" not in page.text
+    [server] = (await edges.http.get("/openapi.json")).json()["servers"]
+    assert httpx.URL(_PREFIX + "/openapi.json").join(server["url"]) == f"{_PREFIX}/"
+
+
+async def test_redirect_stays_below_a_prefix(edges: Served) -> None:
+    """The location is relative."""
+    response = await edges.http.get("/")
+    assert httpx.URL(f"{_PREFIX}/").join(response.headers["location"]) == f"{_PREFIX}/docs"
 
 
 async def test_path_below_the_assets_reaches_no_file(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,9 +134,9 @@ async def test_no_other_file_is_served(edges: Served) -> None:
 
 async def test_path_that_people_type_leads_to_the_page(edges: Served) -> None:
     """With a slash at the end and without."""
-    for path in ("/playground", "/playground/"):
+    for path, location in (("/playground", "./"), ("/playground/", "../")):
         response = await edges.http.get(path)
-        assert (response.status_code, response.headers["location"]) == (307, "/")
+        assert (response.status_code, response.headers["location"]) == (307, location)
 
 
 async def test_without_the_page_the_root_redirects(core: Running) -> None:
@@ -145,7 +145,7 @@ async def test_without_the_page_the_root_redirects(core: Running) -> None:
     assert not Settings(_cli_parse_args=["--no-playground"]).playground
     async with served(core) as edges:
         response = await edges.http.get("/")
-        assert (response.status_code, response.headers["location"]) == (307, "/docs")
+        assert (response.status_code, response.headers["location"]) == (307, "./docs")
         assert (await edges.http.get("/playground/main.js")).status_code == 404
 
 
