@@ -1,17 +1,22 @@
 """The work of a request and the end of its connection, in each order."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from rerank_service.api.http.disconnects import until_disconnect
 from rerank_service.api.http.server import RestEdge, listening
+from rerank_service.api.tls.store import CertificateStore
 from support.limits import rest_options
 from support.network import CLOSED_SECONDS
+from support.tls import write_pems
 
 _LATEST = 6
 """Turns of the event loop after which a disconnect has ended the work."""
@@ -209,6 +214,21 @@ async def test_pipelined_bytes_do_not_hide_the_end_of_the_connection(sent: bytes
         async with asyncio.timeout(CLOSED_SECONDS):
             await work.begun.wait()
             writer.write(later)
+            writer.close()
+            await work.ended.wait()
+
+
+async def test_pipelined_bytes_do_not_hide_the_end_of_tls(tmp_path: Path) -> None:
+    """Its transport has a pause of its own."""
+    pems = write_pems(tmp_path, trustme.CA())
+    trusted = ssl.create_default_context(cafile=pems.ca)
+    work = _Work()
+    async with listening(work, rest_options(tls=CertificateStore(pems.files()))) as edge:
+        _, writer = await asyncio.open_connection("localhost", edge.port, ssl=trusted)
+        writer.write(_POST)
+        async with asyncio.timeout(CLOSED_SECONDS):
+            await work.begun.wait()
+            writer.write(_GET)
             writer.close()
             await work.ended.wait()
 
