@@ -154,6 +154,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from rerank.errors import RerankError, Unavailable
     from rerank_service.cli.argument_text import decode_arguments
     from rerank_service.cli.standard_output import discard_unwritable
+    from rerank_service.cli.storage_errors import storage_failed
     from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
     try:
@@ -166,7 +167,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 1
     except SettingsInvalid as error:
         print(f"rerank: {_message(error)}", file=sys.stderr)
-        return _WRONG_SETTING
+        return 1 if storage_failed(error) else _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
         print(f"rerank: {_message(error)}{_key_hint(error)}", file=sys.stderr)
         discard_unwritable()

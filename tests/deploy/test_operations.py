@@ -98,6 +98,15 @@ def test_systemd_starts_a_server_again_that_a_fault_has_ended(unit: configparser
     assert settings.cache == Path("/var/cache") / unit["CacheDirectory"]
 
 
+def test_systemd_starts_the_server_after_network_file_systems() -> None:
+    """A model on one would be missing, which ends the start with the status of a wrong setting."""
+    parser = configparser.ConfigParser(delimiters="=", interpolation=None)
+    parser.read(DEPLOY / "systemd" / "rerank.service")
+    assert parser["Unit"]["After"].split() == ["network-online.target", "remote-fs.target", "time-sync.target"]
+    assert parser["Unit"]["Wants"] == "network-online.target"
+    assert parser["Service"]["RestartPreventExitStatus"] == "2"
+
+
 def test_commands_install_what_the_unit_of_systemd_starts(unit: configparser.SectionProxy) -> None:
     """User, environment, program and unit."""
     (block,) = re.findall(r"^make wheel .*?(?=```)", OPERATIONS, re.DOTALL | re.MULTILINE)

@@ -111,7 +111,7 @@ def read_keys(path: Path) -> list[KnownKey]:
         entries = _ENTRIES.validate_python(content.values)
     except OSError as error:
         why = f"the file cannot be read: {error.strerror}; give a readable file"
-        raise FileUnreadable(wrong_value("api_keys_file", str(path), why)) from None
+        raise FileUnreadable(wrong_value("api_keys_file", str(path), why)) from error
     except ValidationError as error:
         problems = error.errors(include_input=False)
         raise _refusal(path, "; ".join(_complaint(content, problem) for problem in problems)) from None

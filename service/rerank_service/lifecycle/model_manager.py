@@ -266,7 +266,8 @@ async def managing_models(
             finally:
                 manager.operations.stop()
     except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        error = group.exceptions[0]
+        raise error from error.__cause__  # cli/storage_errors.py needs the cause
 
 
 async def _entry_in(folder: Path, managed: ManagedModel) -> ModelEntry | None:

@@ -64,4 +64,5 @@ async def ending_with(server: grpc.aio.Server) -> AsyncIterator[None]:
             finally:
                 ended.cancel()
     except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        error = group.exceptions[0]
+        raise error from error.__cause__  # cli/storage_errors.py needs the cause

@@ -31,7 +31,7 @@ def read_models_file(path: Path) -> tuple[ModelEntry, ...]:
         _check_fields_once(path, content)
         fields = entries_of(content.values)
     except OSError as error:
-        raise _refusal(path, f"cannot be read: {error.strerror}") from None
+        raise _refusal(path, f"cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise _refusal(path, problems(content, error)) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an invalid date, or too many levels

@@ -30,7 +30,7 @@ def _read_folder(path: Path) -> tuple[ModelEntry, ...]:
     try:
         folders = sorted(child for child in path.iterdir() if child.is_dir() and not is_ignored(child.name))
     except OSError as error:
-        raise SettingsInvalid(f"--models {path}: cannot be read: {error.strerror}") from None
+        raise SettingsInvalid(f"--models {path}: cannot be read: {error.strerror}") from error
     if not folders:
         raise SettingsInvalid(f"--models {path}: has no folder: put at least one bundle there")
     for folder in folders:
