@@ -195,3 +195,13 @@ def test_manifests_on_the_page_are_yaml() -> None:
     assert blocks
     for block in blocks:
         assert isinstance(yaml.safe_load(block), dict)
+
+
+@pytest.mark.parametrize(("file", "directive"), [("haproxy.cfg", "bind :"), ("nginx.conf", "listen ")])
+def test_page_names_each_port_of_the_proxies_without_tls(file: str, directive: str) -> None:
+    """With TLS, an operator closes exactly these."""
+    page = (DEPLOY.parent / "docs" / "replicas.md").read_text()
+    lines = [line.strip() for line in (DEPLOY / "proxies" / file).read_text().splitlines()]
+    plain = [line for line in lines if line.startswith(directive)]
+    assert len(plain) == 2
+    assert all(f"`{line}`" in page for line in plain)
