@@ -96,6 +96,8 @@ def test_systemd_starts_a_server_again_that_a_fault_has_ended(unit: configparser
     assert unit["Restart"] == "always"
     assert int(unit["TimeoutStopSec"]) > settings.drain_delay + settings.grace
     assert settings.cache == Path("/var/cache") / unit["CacheDirectory"]
+    page = (DEPLOY.parent / "docs" / "clients.md").read_text()
+    assert f"`--host unix:/run/{unit['RuntimeDirectory']}`" in page, "without it, the server cannot write to /run"
 
 
 def test_systemd_starts_the_server_after_network_file_systems() -> None:
