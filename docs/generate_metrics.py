@@ -25,7 +25,7 @@ No label has a value that a caller can choose, so callers cannot add series.
 | label | value |
 |---|---|
 | `model` | The served name, never the name in the request. |
-| `key` | The name in the file of API keys. Empty: no key, or a key without a name. |
+| `key` | The name in the file of API keys. Removed keys have no series. Empty: no key, or one without a name. |
 | `file` | `models`, `keys` or `tls`: files that the server reads again when they change, if they are set. |
 | `reason` | The kind of an error, such as `overloaded`. The access log has the exact reason. |
 | `grpc_method` | A method of the server, such as `rerank.v1.Rerank/Rerank`; `other` for any other one. |

@@ -96,7 +96,9 @@ async def listening_edges(
     """
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
     metrics_port = metrics_options(settings, addresses)
-    metrics = Metrics(partial(_state, core, manager), core.files.state, running_turns(), settings.max_connections)
+    metrics = Metrics(
+        partial(_state, core, manager), core.files.state, running_turns(), settings.max_connections, core.keys.names
+    )
     observers = observing(settings, metrics.requests, tracing)
     routes = RerankRoutes(core.reranker, core.registry, core.keys, rest)
     methods = RerankMethods(core.reranker, core.registry, grpc)

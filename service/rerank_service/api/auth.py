@@ -72,6 +72,11 @@ class Keys:
         """True if a key may change the server."""
         return any(key.caller.admin for key in self._known)
 
+    def names(self) -> frozenset[str]:
+        """Return the names of all keys, after a reload. A key without a name has none."""
+        self.reload()
+        return frozenset(key.caller.name for key in self._known if key.caller.name)
+
     def reload(self) -> None:
         """Use the new keys if they changed. Each check does so first."""
         if (known := self._changed()) is not None:

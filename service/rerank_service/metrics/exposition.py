@@ -27,15 +27,18 @@ class Metrics:
         config: Callable[[], ConfigState] = ConfigState,
         turns: LoopTurns | None = None,
         max_connections: int | None = None,
+        keys: Callable[[], frozenset[str]] | None = None,
     ) -> None:
         """`core` returns the current state of the core, and `config` that of the files that are read again when they
         change. Both are called on the event loop. `turns` are those of the event loop; None: it is not observed.
-        `max_connections` is the limit of each address of a port; None: it is not shown."""
+        `max_connections` is the limit of each address of a port; None: it is not shown.
+        `keys` returns the names of all API keys, also on the event loop. None: series of keys are kept."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which no query needs
         self._registry = CollectorRegistry()
         self._core = core
         self._config = config
         self._turns = turns
+        self._keys = keys
         self.requests = RequestMetrics(self._registry)
         ProcessCollector(registry=self._registry)
         if max_connections is not None:
@@ -45,6 +48,11 @@ class Metrics:
         """Return all metrics, with the current states."""
         core = self._core()
         self.requests.keep_models(core.totals)
+        keys: frozenset[str] = frozenset()
+        if self._keys is not None:
+            keys = self._keys()
+            self.requests.keep_keys(keys)
+        self.requests.begin(core.totals, keys)
         return Snapshot(self._registry, core, self._config(), self._turns.totals() if self._turns else None)
 
     async def text(self, accept: str) -> tuple[bytes, str]:

@@ -4,12 +4,21 @@ Rule: no label has a value that a caller chooses. Routes, methods and statuses a
 served name, `key` the name in the file of keys, and `reason` is the kind of an error.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from rerank_service.errors import DeadlinePassed
+from rerank_service.errors import (
+    DeadlineExceeded,
+    DeadlinePassed,
+    InferenceFailed,
+    NotReady,
+    OutOfMemory,
+    Overloaded,
+    RequestError,
+    Unauthenticated,
+)
 from rerank_service.metrics.buckets import GRPC_BYTES, GRPC_SECONDS, HTTP_SECONDS, PART_SECONDS
 from rerank_service.metrics.series import Series
 from rerank_service.observability.request_record import RequestRecord
@@ -17,6 +26,10 @@ from rerank_service.observability.request_record import RequestRecord
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _OTHER_METHOD = "_OTHER"
 """Any other HTTP method. Source: OpenTelemetry semantic conventions, http.request.method."""
+_FAILURES = (RequestError, InferenceFailed, OutOfMemory, Overloaded, NotReady, DeadlineExceeded)
+"""Errors that no caller can avoid. Alerts use their series."""
+_MAX_KEYS = 100
+"""Maximum number of keys whose series begin before their first error: each has 7 of them."""
 _GRPC = ["grpc_method", "grpc_status"]
 _HTTP = ["http_request_method", "http_route", "http_response_status_code"]
 
@@ -40,6 +53,17 @@ class RequestMetrics:
     def call_started(self, method: str) -> None:
         """Count a gRPC call that begins."""
         self._grpc.started.of(method).inc()
+
+    def begin(self, models: Iterable[str], keys: frozenset[str]) -> None:
+        """Begin the series of models and of errors with 0. Prometheus does not count the increase to the first value.
+
+        `keys` are names of keys, at most 100: the series of more keys begin with their first error.
+        """
+        self._ranking.begin(models, keys if len(keys) <= _MAX_KEYS else frozenset())
+
+    def keep_keys(self, names: Container[str]) -> None:
+        """Remove the series of all other keys: they are no longer in the file of keys."""
+        self._ranking.keep_keys(names)
 
     def keep_models(self, names: Container[str]) -> None:
         """Remove the series of all other models: the server does not have them any more."""
@@ -149,6 +173,24 @@ class _RankingMetrics:
             ["key"],
             registry=registry,
         )
+
+    def begin(self, models: Iterable[str], keys: frozenset[str]) -> None:
+        for model in models:
+            for series in (self._queue, self._tokenize, self._inference):
+                series.of(model)
+        self._refused.of(Unauthenticated.kind, "")
+        for key in keys | {""}:
+            self._expired.of(key)
+            for error in _FAILURES:
+                self._refused.of(error.kind, key)
+
+    def keep_keys(self, names: Container[str]) -> None:
+        for series in (self._documents, self._refused, self._expired):  # the key is their last label
+            for labels in series.labels:
+                if labels[-1] and labels[-1] not in names:
+                    series.remove(*labels)
+        for model, keys in self._keys.items():
+            self._keys[model] = {key for key in keys if key in names or not key}
 
     def keep_models(self, names: Container[str]) -> None:
         for model in [model for model in self._keys if model not in names]:
