@@ -31,6 +31,7 @@ _SCRAPED = frozenset({"namespace", "job", "instance"})
 """Labels that Prometheus adds; `namespace` on Kubernetes."""
 _METRICS = {name: labels | _SCRAPED for series in catalog() for name, labels in series.queried.items()} | {
     "up": _SCRAPED,
+    "kube_pod_container_status_restarts_total": frozenset({"namespace", "job", "pod", "container"}),
     **{rule["record"]: frozenset({"namespace", "job"}) for rule in _RULES if "record" in rule},
 }
 _GRAFANA = {"$__rate_interval": "5m", "$job": "rerank", "$namespace": ".*", "$model": ".*"}
@@ -95,7 +96,7 @@ def test_alerts_select_the_job_and_known_reasons(rule: Any) -> None:
     for selector in _selectors(rule["expr"]):
         values = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
         assert values.get("job", "rerank") == "rerank"
-        assert "job" in values or ":" in selector.name
+        assert "job" in values or ":" in selector.name or values.get("container") == "rerank"
         assert set(values.get("reason", "internal").split("|")) <= {error.kind for error in _errors(RequestError)}
         assert values.get("direction", "late") in ("late", "early")
 
@@ -134,6 +135,14 @@ def _fires(alert: str, samples: Mapping[str, Mapping[str, float]]) -> set[str]:
     (rule,) = [each for each in _ALERTS if each["alert"] == alert]
     recorded = {each["record"]: series_of(each["expr"], samples) for each in _RULES if "record" in each}
     return set(series_of(rule["expr"], {**samples, **recorded}))
+
+
+@pytest.mark.parametrize(("restarts", "fires"), [(0.0, False), (2.0, False), (3.0, True)])
+def test_container_that_ends_before_it_is_scraped_fires_an_alert(restarts: float, fires: bool) -> None:
+    """kube-state-metrics counts its restarts. The server has no series then."""
+    samples = {"kube_pod_container_status_restarts_total": {"pod": restarts}}
+    assert _fires("RerankRestarts", samples) == ({"pod"} if fires else set())
+    assert _fires("RerankRestarts", {"process_start_time_seconds": {"a": restarts}}) == ({"a"} if fires else set())
 
 
 def _refused(reason: str) -> str:

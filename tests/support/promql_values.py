@@ -16,8 +16,8 @@ _FILTERS: Mapping[str, Callable[[float, float], bool]] = {">": operator.gt, "=="
 def series_of(expression: str, samples: Mapping[str, Series]) -> Series:
     """Return the series of an expression. `samples` are those of each metric; without an entry, it has none.
 
-    A metric with a label `reason` has an entry for each, such as `metric{reason="overloaded"}`. The value of a
-    counter is its rate.
+    A metric with a label `reason` has an entry for each, such as `metric{reason="overloaded"}`. The value under
+    `rate`, `increase` or `changes` is that of the function.
     """
     return _vector(promql_parser.parse(expression), samples)
 
@@ -28,7 +28,7 @@ def _vector(node: Any, samples: Mapping[str, Series]) -> Series:
             return _selected(node, samples)
         case promql_parser.MatrixSelector():
             return _selected(node.vector_selector, samples)
-        case promql_parser.Call() if node.func.name == "rate":
+        case promql_parser.Call() if node.func.name in ("rate", "increase", "changes"):
             return _vector(node.args[0], samples)
         case promql_parser.ParenExpr():
             return _vector(node.expr, samples)
