@@ -26,6 +26,8 @@ _NO_CONNECTION = re.compile(
 """gRPC's message for an address without a connection. The peer is percent-encoded."""
 _HTTP_1 = "an http1.x server"
 """Part of gRPC's message for a server that speaks HTTP/1, such as our REST port."""
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""Part of gRPC's message for a server without TLS, which a client with TLS called."""
 
 
 def translated(error: Any) -> RerankError:
@@ -59,6 +61,8 @@ def _readable(details: str) -> str:
     if found is None:
         return details
     peer, cause = unquote(found["peer"]), found["cause"]
+    if _NO_TLS in cause:
+        return f"{peer} has no TLS: give grpc://{peer}"
     if _HTTP_1 in cause:
         return f"{peer} speaks HTTP/1, so it is not a gRPC server: give the gRPC port, not the REST port"
     return f"no connection to {peer}: {cause}: check that the server runs, and that this is its gRPC address"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from rerank_service.cli.standard_output import escape_unencodable, flush_output
 from rerank_service.garbage import collections_paused
 from rerank_service.installation import command_name, server_install_command
 
@@ -22,6 +21,8 @@ _INSTALL_HINT = (
     "    {install}"
 )
 _WRONG_SETTING = 2  # as argparse exits for a wrong flag
+_NO_SERVER = ("Connection refused", "All connection attempts failed")
+"""Parts of the messages of gRPC and httpx if nothing listens on a port."""
 _INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 
@@ -30,6 +31,8 @@ def main() -> int:
     # gRPC writes a line to stderr for each failed TLS handshake, which any port scanner causes. It reads the variable
     # when it is imported. Errors of calls have the same text
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from rerank_service.cli.standard_output import escape_unencodable
+
     escape_unencodable()  # --help has such characters
     try:
         return _ended(_main(sys.argv[1:], before_run=_log_to_stderr))
@@ -47,6 +50,7 @@ def main() -> int:
 
 def _ended(status: int) -> int:
     """Return the status. While a background thread loads a model, end the process with it."""
+    from rerank_service.cli.standard_output import flush_output
     from rerank_service.lifecycle.background import background_work_is_running
 
     if background_work_is_running():
@@ -140,10 +144,14 @@ def _first_steps() -> list[tuple[str, str]]:
     ]
 
 
-def _key_hint(error: Exception) -> str:
-    """Return how a command sends an API key, if a server rejected the call for the lack of one."""
+def _hint(error: Exception) -> str:
+    """Return the end of a message: how a command sends an API key, if a server rejected the call for the lack of one;
+    how to start a server, if there is none."""
     from rerank.errors import Unauthenticated
     from rerank_service.cli.server_arguments import API_KEY
+
+    if any(words in str(error) for words in _NO_SERVER):
+        return f". To start a server on this machine: {command_name()} serve --example"
 
     rejected = isinstance(error, Unauthenticated) or getattr(error, "status", None) == HTTPStatus.UNAUTHORIZED
     return f". This command sends the key in {API_KEY}" if rejected else ""
@@ -153,7 +161,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """Run a subcommand. Print expected errors, such as a wrong setting, as one line without a traceback."""
     from rerank.errors import RerankError, Unavailable
     from rerank_service.cli.argument_text import decode_arguments
-    from rerank_service.cli.standard_output import discard_unwritable
+    from rerank_service.cli.standard_output import discard_unwritable, flush_output
     from rerank_service.cli.storage_errors import storage_failed
     from rerank_service.errors import OperatorError, RequestError, SettingsInvalid
 
@@ -169,11 +177,11 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"rerank: {_message(error)}", file=sys.stderr)
         return 1 if storage_failed(error) else _WRONG_SETTING
     except (OperatorError, RequestError, OSError) as error:
-        print(f"rerank: {_message(error)}{_key_hint(error)}", file=sys.stderr)
+        print(f"rerank: {_message(error)}{_hint(error)}", file=sys.stderr)
         discard_unwritable()
     except RerankError as error:
         server = _called_server(arguments) if isinstance(error, Unavailable) else ""
-        print(f"rerank: {server}{_message(error)}{_key_hint(error)}", file=sys.stderr)
+        print(f"rerank: {server}{_message(error)}{_hint(error)}", file=sys.stderr)
     return 1
 
 

@@ -199,6 +199,23 @@ def test_servers_are_imported_while_the_models_load() -> None:
     assert ran.stdout == "\n"
 
 
+def test_the_command_line_sets_the_verbosity_of_grpc_before_its_import() -> None:
+    """gRPC reads the variable at import. Otherwise it would print a line for each failed TLS handshake."""
+    code = (
+        "import os, sys, rerank_service.__main__\n"
+        "os.environ.pop('GRPC_VERBOSITY', None); sys.argv = ['rerank', '--version']; before = 'grpc' in sys.modules\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'grpc': print(before, os.environ.get('GRPC_VERBOSITY'))\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "sys.argv = ['rerank', 'rank']\n"
+        "try: rerank_service.__main__.main()\n"
+        "except SystemExit: pass"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False NONE\n"
+
+
 def test_telemetry_of_onnxruntime_is_off() -> None:
     """onnxruntime reads the variable at import, so the only module that imports it sets the variable before."""
     importers = [name for name, path in _MODULES.items() if "onnxruntime" in _imports(path)]

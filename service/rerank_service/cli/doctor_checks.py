@@ -81,7 +81,7 @@ def _engines() -> Iterator[Finding]:
     from rerank_service.engine.runtime import BUILT_IN_PROVIDERS
     from rerank_service.tools.doctor.engines import engine_findings
 
-    yield ok("providers", ", ".join(BUILT_IN_PROVIDERS))
+    yield ok("providers", f"built into onnxruntime: {', '.join(BUILT_IN_PROVIDERS)}")
     has_gpu = nvidia_driver.open_driver() is not None
     yield from engine_findings(available_engines(Provider.AUTO, Precision.AUTO), cpu(), has_gpu=has_gpu)
 

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from rerank_service.errors import OperatorError, OutputNotWritten
-
 _ERRORS = "rerank-json-escapes"
 
 
@@ -51,6 +49,8 @@ def write_then_print(writes: Iterable[Callable[[], object]], show: Callable[[], 
         OutputNotWritten: several files cannot be written.
         Exception: that of one of `writes`, or else that of `show`.
     """
+    from rerank_service.errors import OperatorError, OutputNotWritten  # imports gRPC, which `--version` does not need
+
     errors = [error for write in writes if (error := _error_of(write)) is not None]
     if not errors:
         show()

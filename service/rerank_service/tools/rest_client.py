@@ -147,13 +147,19 @@ class RestClient:
         return ranked
 
     def _unreachable(self, error: httpx.HTTPError) -> RestCallFailed:
-        step = ": check that the server runs, and that this is its REST address" if _is_connecting(error) else ""
         reason = str(error).rstrip(".") or type(error).__name__
-        return RestCallFailed(f"{self._url}: no connection: {reason}{step}")
+        return RestCallFailed(f"{self._url}: no connection: {reason}{_next_step(error, reason)}")
 
 
-def _is_connecting(error: httpx.HTTPError) -> bool:
-    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.RemoteProtocolError)
+def _next_step(error: httpx.HTTPError, reason: str) -> str:
+    """Return the end of a message, which says what to do; empty if the connection broke later."""
+    if "WRONG_VERSION_NUMBER" in reason:
+        return ": the port has no TLS: give http://"
+    if isinstance(error, httpx.RemoteProtocolError) and "illegal request line" in reason:
+        return ": this is no REST server: give the REST port, or HOST:PORT for gRPC"
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.RemoteProtocolError):
+        return ": check that the server runs, and that this is its REST address"
+    return ""
 
 
 def _worth_a_try(routes: list[Route], failed: Route, error: RestCallFailed) -> list[Route]:

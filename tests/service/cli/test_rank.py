@@ -3,12 +3,14 @@
 import asyncio
 import csv
 import json
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from rerank_service.__main__ import build_parser, commands
+from support.commands import rerank
 from support.process import command, environment
 from support.running import Served
 
@@ -126,3 +128,38 @@ async def test_several_files_are_ranked_together(
     lines, _ = await _printed(capsys, edges, "0", "4", *files, "--json")
     ranked = {result["index"]: (result["document"], result.get("id")) for result in map(json.loads, lines)}
     assert ranked == {0: ("4", None), 1: ("1", None), 2: ("2", None), 3: ("3", "x")}
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("grpcs://{grpc}", "{grpc} has no TLS: give grpc://{grpc}"),
+        ("https://{rest}", "the port has no TLS: give http://"),
+        ("http://{grpc}", "this is no REST server: give the REST port, or HOST:PORT for gRPC"),
+        ("{rest}", "{rest} speaks HTTP/1, so it is not a gRPC server: give the gRPC port, not the REST port"),
+        (
+            "{free}",
+            "check that the server runs, and that this is its gRPC address. To start a server on this machine: ",
+        ),
+        ("http://{free}", "and that this is its REST address. To start a server on this machine: "),
+    ],
+)
+async def test_a_wrong_address_names_the_next_step(edges: Served, tmp_path: Path, form: str, words: str) -> None:
+    """In one line, without those of gRPC's own log."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = f"127.0.0.1:{taken.getsockname()[1]}"
+    ports = {"grpc": edges.address, "rest": f"127.0.0.1:{edges.http.base_url.port}", "free": free}
+    done = await asyncio.to_thread(rerank, "rank", "q", "a", "--server", form.format(**ports), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert words.format(**ports) in line
+
+
+async def test_a_form_of_output_has_two_names(edges: Served, tmp_path: Path) -> None:
+    """`--tsv` is short for `--output tsv`."""
+    for form in ("json", "tsv"):
+        short, long = [
+            await asyncio.to_thread(rerank, "rank", "0", "1", "--server", edges.address, *words, cwd=tmp_path)
+            for words in ([f"--{form}"], ["--output", form])
+        ]
+        assert short.stdout == long.stdout != ""

@@ -27,7 +27,9 @@ _ADVANCE = 256
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUERY", help="text to rank the documents by")
-    parser.add_argument("documents", nargs="*", metavar="DOCUMENT", help="document to rank; give any number of them")
+    parser.add_argument(
+        "documents", nargs="*", default=[], metavar="DOCUMENT", help="document to rank; give any number of them"
+    )
     _add_file_arguments(parser.add_argument_group("file"))
     add_server_arguments(parser)
     parser.add_argument("--top-n", type=int, metavar="N", help="number of results (default, and 0: all documents)")
@@ -51,7 +53,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="table for people; json: each result as a line of JSON; tsv: a header and a line for each result, with "
         "tabs, line ends and backslashes as \\t, \\n, \\r and \\\\ (default: %(default)s)",
     )
-    output.add_argument("--json", action="store_const", const="json", dest="output", help="the same as --output json")
+    for form in ("json", "tsv"):
+        output.add_argument(
+            f"--{form}", action="store_const", const=form, dest="output", help=f"the same as --output {form}"
+        )
 
 
 def _add_file_arguments(group: argparse._ArgumentGroup) -> None:
