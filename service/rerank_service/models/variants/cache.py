@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,10 +21,9 @@ import structlog
 
 from rerank_service.models.bundle import file_digest
 from rerank_service.models.files import GRAPH, json_digest
+from rerank_service.models.variants.temporary_folders import temporary_folder
 
 _DIGESTS = "digests.json"
-_ABANDONED = 24 * 60 * 60.0
-"""Age in seconds after which a temporary folder is removed: its process was killed."""
 
 _log = structlog.get_logger()
 
@@ -53,7 +50,7 @@ class Cache:
         if os.path.lexists(entry):
             _log_damage(entry)
         try:
-            with _temporary_folder(entry) as temporary:
+            with _new_folder(entry) as temporary:
                 make(temporary / GRAPH)
                 digests = {path.name: file_digest(path) for path in temporary.iterdir()}
                 (temporary / _DIGESTS).write_text(json.dumps(digests))
@@ -84,7 +81,7 @@ class Cache:
         """Store a tuning. Return whether it was written."""
         path = self._tuning(name)
         try:
-            with _temporary_folder(path) as temporary:
+            with _new_folder(path) as temporary:
                 (temporary / path.name).write_text(json.dumps(_with_digest(value), indent=2) + "\n")
                 if path.is_dir():
                     _remove(path)
@@ -133,18 +130,11 @@ def _log_failed_write(path: Path, error: OSError) -> None:
 
 
 @contextmanager
-def _temporary_folder(entry: Path) -> Iterator[Path]:
+def _new_folder(entry: Path) -> Iterator[Path]:
     """Yield a new folder next to an entry, from which a file moves there in one step. Removed afterwards."""
     entry.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for other in entry.parent.glob(".*"):
-        with suppress(OSError):  # another process has just moved it
-            if time.time() - other.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(other, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".", dir=entry.parent))
-    try:
+    with temporary_folder(entry.parent) as temporary:
         yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from rerank_service.errors import BundleInvalid
 from rerank_service.models.graph_nodes import names_read, names_read_in_branches
 from rerank_service.models.variants.constant_products import cast_target
 from rerank_service.models.variants.external_weights import write_with_weights
+from rerank_service.models.variants.temporary_folders import temporary_folder
 
 ATTENTION = "Attention"
 CONTRIB = "com.microsoft"
@@ -157,8 +158,8 @@ def cpu_output(model: onnx.ModelProto, feed: Feed) -> NDArray[Any]:
     Raises:
         BundleInvalid: the graph is not a cross-encoder.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
+        path = folder / "model.onnx"
         write_with_weights(model, path)
         session = open_session(path, session_options(), providers=["CPUExecutionProvider"])
         graph_io = read_graph_io(session)

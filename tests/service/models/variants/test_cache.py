@@ -1,8 +1,6 @@
 """The cache of derived graphs and tunings: entries are complete, and the server works without it."""
 
 import json
-import os
-import time
 from pathlib import Path
 
 import pytest
@@ -79,16 +77,6 @@ def test_a_full_disk_leaves_no_files(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert cache.graph("a", make) is not None
     assert cache.store_tuning("b", {"long": "x" * 2**21})
-
-
-def test_abandoned_temporary_folders_are_removed(tmp_path: Path) -> None:
-    """After a day. Until then their process may still write."""
-    graphs = tmp_path / "graphs"
-    for name, hours in ((".left", 25), (".begun", 1)):
-        (graphs / name).mkdir(parents=True)
-        os.utime(graphs / name, (time.time() - 3600 * hours,) * 2)
-    assert Cache(tmp_path).graph("a", _Maker()) is not None
-    assert {path.name for path in graphs.iterdir()} == {".begun", "a"}
 
 
 def test_unwritable_cache_is_not_an_error(tmp_path: Path, starter: Bundle) -> None:
