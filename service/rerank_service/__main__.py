@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.garbage import collections_paused
@@ -33,6 +34,8 @@ def main() -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from rerank_service.cli.standard_output import escape_unencodable
 
+    if sys.stderr is None:  # closed by the shell. print() would write errors to standard output
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - until the end
     escape_unencodable()  # --help has such characters
     try:
         return _ended(_main(sys.argv[1:], before_run=_log_to_stderr))
@@ -55,8 +58,7 @@ def _ended(status: int) -> int:
 
     if background_work_is_running():
         flush_output()
-        if sys.stderr is not None:
-            sys.stderr.flush()
+        sys.stderr.flush()
         os._exit(status)
     return status
 

@@ -1,5 +1,6 @@
 """Version of a file that is read again when it changes, such as keys and certificates."""
 
+import errno
 from pathlib import Path
 
 FileVersion = tuple[int, ...] | None
@@ -13,3 +14,13 @@ def file_version(path: Path) -> FileVersion:
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def check_regular(path: Path) -> None:
+    """Check that a file can be read at once. A read of a FIFO would wait for its writer.
+
+    Raises:
+        OSError: it is a FIFO or a device.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))

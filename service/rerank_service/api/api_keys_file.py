@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from rerank_service.api.auth import KnownKey, digest
 from rerank_service.errors import FileUnreadable, SettingsInvalid
+from rerank_service.file_version import check_regular
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.quota import KeyLimits
 from rerank_service.settings_errors import wrong_value
@@ -98,14 +99,18 @@ _MAX_BYTES = 16 * 2**20
 _ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
 
 
-def read_keys(path: Path) -> list[KnownKey]:
+def read_keys(path: Path, *, regular: bool = False) -> list[KnownKey]:
     """Return the keys in a YAML or JSON file, as docs/keys.md describes it.
+
+    With `regular`, a FIFO is an error: a read of it would wait for its writer.
 
     Raises:
         FileUnreadable: the file cannot be read.
         SettingsInvalid: an entry is wrong. The message has the entry and the line.
     """
     try:
+        if regular:
+            check_regular(path)
         content = read_entries(_bytes(path))
         _check_fields_once(path, content)
         entries = _ENTRIES.validate_python(content.values)

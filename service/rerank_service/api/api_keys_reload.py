@@ -46,7 +46,7 @@ class ReloadedKeys:
             return None
         self._version = version
         try:
-            keys = read_keys(self._path)
+            keys = read_keys(self._path, regular=True)
         except SettingsInvalid as error:
             self._report(error)
             return None

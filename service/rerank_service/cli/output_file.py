@@ -20,7 +20,6 @@ def check_writable(*paths: Path | None, make_folders: bool = False, models: Iter
         SettingsInvalid: a file cannot be written, or is inside a model folder.
     """
     given = [path for path in paths if path is not None]
-    _check_distinct(given)
     for path in given:
         check_outside_models(path, models)
         try:
@@ -29,6 +28,7 @@ def check_writable(*paths: Path | None, make_folders: bool = False, models: Iter
             _open(path)
         except OSError as error:
             raise SettingsInvalid(f"cannot write {path}: {error.strerror}") from error
+    _check_distinct(given)
 
 
 def check_outside_models(path: Path, models: Iterable[Path] = ()) -> None:

@@ -59,24 +59,31 @@ def add_connection_arguments(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument(
         "--tls-ca",
-        type=PathText,
+        type=_file,
         metavar="FILE",
         help="PEM file of the authorities that may have issued the server's certificate; with it, an address without "
         f"scheme uses TLS (default: {_TLS['ca']}, else the well-known authorities)",
     )
     parser.add_argument(
         "--tls-cert",
-        type=PathText,
+        type=_file,
         metavar="FILE",
         help="PEM file of the client certificate, for a server with --tls-client-ca; with it, an address without "
         f"scheme uses TLS (default: {_TLS['cert']})",
     )
     parser.add_argument(
         "--tls-key",
-        type=PathText,
+        type=_file,
         metavar="FILE",
         help=f"PEM file of the private key of --tls-cert (default: {_TLS['key']})",
     )
+
+
+def _file(text: str) -> PathText:
+    """Return the path of a flag. An empty one, as of `--tls-ca "$UNSET"`, would mean a call without TLS."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: give a file, or remove the flag")
+    return PathText(text)
 
 
 def given_server(arguments: argparse.Namespace) -> ChosenServer | None:
@@ -147,7 +154,7 @@ def _with_tls(arguments: argparse.Namespace, text: str, source: str) -> ServerAd
     """
     address = server_address(text, source=source)
     text = text.strip()
-    plain = text.startswith(("grpc://", "http://", "unix:", "unix-abstract:"))
+    plain = text.lower().startswith(("grpc://", "http://", "unix:", "unix-abstract:"))
     if plain and (flag := next((f"--tls-{name}" for name in _TLS if getattr(arguments, f"tls_{name}")), None)):
         raise SettingsInvalid(f"{source} is {text}, without TLS, and {flag} is set: give grpcs:// or https://")
     if plain or (address.tls is None and not _asks_for_tls(arguments)):

@@ -20,6 +20,7 @@ ADDRESS_FORMS = (
 )
 """Accepted forms, for messages."""
 _UNIX = re.compile(r"(unix|unix-abstract):")
+_NO_SOCKET = re.compile(r"(unix|unix-abstract):/*")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _URI_CHARACTERS = "/%:@!$&'()*+,;="
 """Characters that the path of a URI may have, besides letters, digits and `_.-~` (RFC 3986, section 3.3)."""
@@ -48,12 +49,11 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
         SettingsInvalid: the text is not an address.
     """
     text = text.strip()
+    if _NO_SOCKET.fullmatch(text):
+        raise SettingsInvalid(f"{source} {text} names no socket: give unix:FILE")
     if _GRPC_NAME.fullmatch(text):
         return ServerAddress("grpc", _grpc_name(text, source))
-    scheme = text.partition("://")[0] if "://" in text else "grpc"
-    if scheme not in _SCHEMES:
-        raise SettingsInvalid(f"{source} {text} has the unknown scheme {scheme}://: give {ADDRESS_FORMS}")
-    rest = text.removeprefix(f"{scheme}://")
+    scheme, rest = _split(text, source)
     try:
         text.encode()
         _check_no_key(rest, source)
@@ -67,12 +67,21 @@ def server_address(text: str, *, source: str = "--server") -> ServerAddress:
         raise SettingsInvalid(f"{source} {text!r} names no host: give {ADDRESS_FORMS}")
     tls = ClientTls() if scheme.endswith("s") else None
     if not scheme.startswith("grpc"):
-        return ServerAddress("http", text, tls)
-    if parsed.path.strip("/") or parsed.query:
+        return ServerAddress("http", f"{scheme}://{rest}", tls)
+    if parsed.path.strip("/") or parsed.query or parsed.fragment:
         raise SettingsInvalid(f"{source} {text}: a gRPC address has no path: give {scheme}://{parsed.netloc}")
     if port is None:
         raise SettingsInvalid(f"{source} {text} has no port: give {parsed.netloc.removesuffix(':')}:50051, for example")
     return ServerAddress("grpc", _checked_target(parsed.netloc, source), tls)
+
+
+def _split(text: str, source: str) -> tuple[str, str]:
+    """Return the scheme of an address in lower case, and what follows it."""
+    given, rest = text.split("://", 1) if "://" in text else ("grpc", text)
+    scheme = given.lower()
+    if scheme not in _SCHEMES:
+        raise SettingsInvalid(f"{source} {text} has the unknown scheme {scheme}://: give {ADDRESS_FORMS}")
+    return scheme, rest
 
 
 def _grpc_name(text: str, source: str) -> str:

@@ -106,6 +106,20 @@ def test_file_that_could_not_be_read_is_read_again(path: Path) -> None:
     assert file.changed() is None
 
 
+def test_fifo_in_place_of_the_file_keeps_the_old_keys(path: Path) -> None:
+    """A read of it would wait for its writer, and with it all requests."""
+    file = ReloadedKeys(path)
+    keys = Keys([], file.keys, changed=file.changed)
+    path.unlink()
+    os.mkfifo(path)
+    with structlog.testing.capture_logs() as logged:
+        assert [_accepted(keys, "old") for _ in range(2)] == [["old"]] * 2
+    assert ["it is not a regular file" in line["error"] for line in logged] == [True]
+    path.unlink()
+    path.write_text("- {name: a, key: new}\n")
+    assert _accepted(keys, "old", "new") == ["new"]
+
+
 def test_reload_is_logged_with_names(path: Path) -> None:
     """Never with keys."""
     path.write_text("- {name: a, key: one}\n- {name: b, key: two}\n- {name: c, key: three}\n")

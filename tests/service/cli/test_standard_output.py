@@ -68,6 +68,13 @@ def test_a_closed_standard_output_ends_no_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_errors_are_never_written_to_standard_output(tmp_path: Path) -> None:
+    """Also if the shell has closed standard error, as in `rerank models --json 2>&-`."""
+    words = shlex.join(command("rank", "q", "--file", "none.txt"))
+    done = subprocess.run(["sh", "-c", f"exec {words} 2>&-"], stdout=subprocess.PIPE, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
 def test_an_encoding_without_the_characters_ends_no_command(tmp_path: Path) -> None:
     """The error of the command is printed, and its status kept."""
     done = rerank("rank", "東京", "--file", "none.txt", cwd=tmp_path, PYTHONIOENCODING="ascii")

@@ -48,6 +48,14 @@ async def test_both_protocols_use_the_files(core: Running, tmp_path: Path, autho
                 assert [model.name for model in await client.models()] == ["small"]
 
 
+@pytest.mark.parametrize("flag", ["--tls-ca", "--tls-cert", "--tls-key"])
+def test_an_empty_file_of_tls_is_an_error(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of `--tls-ca "$UNSET"`. Otherwise, the call and its API key would be plain text."""
+    with pytest.raises(SystemExit):
+        _chosen("--server", "a:1", flag, "")
+    assert f"argument {flag}: the path is empty: give a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("address", [(), ("--server", "a:1")])
 def test_each_flag_of_tls_encrypts_an_address_without_scheme(address: tuple[str, ...], pems: Pems) -> None:
     """Otherwise, the API key would be sent as plain text."""

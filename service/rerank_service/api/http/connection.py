@@ -82,7 +82,13 @@ class LimitedConnection(H11Protocol):
         return waiting_bytes(self.transport, self._below)
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request."""
+        """Read a part of a request. Ignore what no request can have (RFC 9112, sections 2.2 and 9.6)."""
+        if self.conn.their_state is h11.MUST_CLOSE:
+            return  # bytes after the last request of a connection
+        if self.conn.their_state in (h11.IDLE, h11.DONE) and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")  # empty lines before a request
+            if not data:
+                return
         super().data_received(data)
         if self._ended_late():
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -146,7 +152,8 @@ class LimitedConnection(H11Protocol):
         """Wait for the next request, and until the client reads: TLS calls `pause_writing` for later writes only."""
         super().on_response_complete()
         self._watch_request()
-        if self._read_timer is None and self.waiting_bytes():
+        self._stop_read_timer()  # with TLS, that of an earlier response may run, though the client has read it
+        if self.waiting_bytes():
             self._watch_reader()
 
     def pause_writing(self) -> None:

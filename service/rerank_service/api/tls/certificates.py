@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rerank_service.api.tls.files import CERT, CLIENT_CA, KEY, TlsFiles, refusal, unreadable
+from rerank_service.file_version import check_regular
 
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000
 """Flag of OpenSSL (X509_VERIFY_PARAM_set_flags) that the module ssl has no name for."""
@@ -59,6 +60,7 @@ def read_certificates(files: TlsFiles) -> Certificates:
 
 def _content(name: str, path: Path) -> bytes:
     try:
+        check_regular(path)
         return path.read_bytes()
     except OSError as error:
         raise unreadable(name, path, error) from error
@@ -102,7 +104,8 @@ def _context(files: TlsFiles, key: bytes) -> ssl.SSLContext:
 def _key_problem(cert: Path, key: bytes, error: ssl.SSLError) -> str:
     if b"PRIVATE KEY-----" not in key:
         return "contains no private key: give the key as PEM (BEGIN PRIVATE KEY)"
-    if "MISMATCH" in (error.reason or ""):
+    # the second reason: key and certificate have different types
+    if any(word in (error.reason or "") for word in ("MISMATCH", "NO_CERTIFICATE_ASSIGNED")):
         return f"does not belong to the certificate in {cert}: give the key that the certificate was issued for"
     return f"cannot be used with {cert} ({error.reason or error}): give the certificate and its key as PEM"
 

@@ -1,6 +1,7 @@
 """`rerank batch`: score a file of queries and documents."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,7 +117,7 @@ def _job(arguments: argparse.Namespace) -> "Job":
     from rerank_service.tools.batch.job import Job
     from rerank_service.tools.batch.rows import Columns
 
-    if arguments.target.resolve() == arguments.source.resolve():
+    if os.path.realpath(arguments.target) == os.path.realpath(arguments.source):
         raise SettingsInvalid(f"OUT {arguments.target} is IN: give another file")
     check_outside_models(arguments.target)
     if arguments.ray is not None:

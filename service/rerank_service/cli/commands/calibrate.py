@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     check_installed()
     arguments.model = model_folder(arguments.model)
     bundle = open_bundle(arguments.model)
-    picture = arguments.picture or Path(f"{(arguments.out or bundle.folder).resolve()}-reliability.png")
+    picture = arguments.picture or Path(f"{os.path.realpath(arguments.out or bundle.folder)}-reliability.png")
     _check_output(arguments, bundle.folder, picture)
     labelled, digest = _labelled(arguments)
     calibrated = calibrate(
@@ -105,7 +106,7 @@ def _check_output(arguments: argparse.Namespace, model: Path, picture: Path) -> 
         check_output_folder(out)
         check_outside_models(out, [model])
     if not arguments.dry_run:
-        check_folder_writable(model if out is None else out.resolve().parent)
+        check_folder_writable(model if out is None else Path(os.path.realpath(out)).parent)
     folders = [model] if out is None else [model, out]
     check_writable(arguments.json, picture, make_folders=True, models=folders)  # the folder of --out may be made later
 

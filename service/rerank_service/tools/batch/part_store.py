@@ -49,8 +49,7 @@ class PartStore:
 
     def __init__(self, target: Path) -> None:
         """`target` is OUT, the file for all rows."""
-        if target.is_symlink():  # the link stays, and the file that it names is replaced
-            target = Path(os.path.realpath(target))
+        target = _written_file(target)
         self._target = target
         self._folder = target.with_name(f"{target.name}.parts")
         self._removed = target.with_name(f"{target.name}.parts.removed")
@@ -68,9 +67,10 @@ class PartStore:
                 another process works on the job, or the folder has the parts of another job.
         """
         shutil.rmtree(self._removed, ignore_errors=True)
-        if not self._folder.exists():
-            self._check_replacement(restart=restart)
         try:
+            if not self._folder.exists():
+                self._check_replacement(restart=restart)
+            self._check_kind()
             with suppress(FileNotFoundError, NotADirectoryError):
                 self._removed.lstat()  # the longest name
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,11 @@ class PartStore:
         """Reject a new job that would replace OUT without --restart."""
         if self._target.exists() and not restart:
             raise SettingsInvalid(f"{self._target} exists: give another name, or --restart to replace it")
+
+    def _check_kind(self) -> None:
+        """Reject a folder or a device as OUT, before any row is scored: the result could not replace it, or would."""
+        if self._target.exists() and not self._target.is_file():
+            raise SettingsInvalid(f"{self._target} is not a regular file: give another name")
 
     def _check(self, identity: Mapping[str, str], *, restart: bool) -> None:
         """Compare the folder with the job, or make it the folder of the job."""
@@ -175,6 +180,14 @@ def _resumable(path: Path) -> Iterator[None]:
             f"{path} cannot be written: {error.strerror or error}. Make room, and run the same command again: finished "
             "parts are kept"
         ) from error
+
+
+def _written_file(target: Path) -> Path:
+    """Return the file that a link names, so that the link stays, or else `target`."""
+    with suppress(OSError):  # the name is too long; `opened` says so
+        if target.is_symlink():
+            return Path(os.path.realpath(target))
+    return target
 
 
 def _ways_on(error: OSError) -> str:

@@ -38,7 +38,7 @@ def update_copy(bundle: Bundle, result: CalibrationResult, labels_sha256: str, o
         CalibrationFailed: `out` exists and is not an empty folder.
     """
     check_output_folder(out)
-    target = out.resolve()
+    target = Path(os.path.realpath(out))
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as work:
         copy = Path(work) / "bundle"
@@ -58,7 +58,7 @@ def check_output_folder(out: Path) -> None:
     Raises:
         CalibrationFailed: `out` exists and is not an empty folder.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise CalibrationFailed(f"--out {out} exists already; choose another folder, or remove it")
 
 

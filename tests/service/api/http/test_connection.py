@@ -236,6 +236,27 @@ async def test_bytes_below_tls_are_progress(edges: Served, tmp_path: Path, heade
             _check_progress(connection, before)
 
 
+async def test_each_response_over_tls_has_a_timer_of_its_own(edges: Served, tmp_path: Path) -> None:
+    """That of the first one would compare the unread bytes of the second one with those of the first."""
+    pems = write_pems(tmp_path / "tls", trustme.CA())
+    async with _serving(edges, tls=CertificateStore(pems.files())) as edge:
+        with await _tls_client(edge, pems) as client:
+            client.send(_PAGE)
+            connection = await _waiting_connection(edge)
+            while not edge._server.server_state.total_requests:
+                await asyncio.sleep(0.01)
+            first = connection._read_timer
+            while connection.waiting_bytes():
+                await asyncio.to_thread(client.recv, 65536)
+            client.send(_PAGE)
+            while edge._server.server_state.total_requests < 2:
+                await asyncio.sleep(0.01)
+            await _waiting_connection(edge)
+            assert first is not None
+            assert first.cancelled()
+            assert connection._read_timer is not None
+
+
 async def test_response_is_read_after_the_end_of_tls(
     edges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,10 @@
 """The work of a request and the end of its connection, in each order."""
 
 import asyncio
+import fcntl
 import ssl
+import sys
+import termios
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -250,3 +253,54 @@ async def test_few_bytes_of_next_requests_are_kept() -> None:
 def _only_connection(edge: RestEdge) -> Any:
     (connection,) = edge._server.server_state.connections
     return connection
+
+
+class _Held:
+    """An application that responds after `go_on`."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+        self.begun.set()
+        await self.go_on.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    ("sent", "later", "responses"),
+    [
+        (_POST.replace(b"host: x", b"host: x\r\nconnection: close"), b"\r\n", 1),
+        (_POST.replace(b"host: x", b"host: x\r\nconnection: close"), _GET, 1),
+        (_POST.replace(b"1.1", b"1.0"), b"\r\n", 1),
+        (_POST.replace(b"1.1", b"1.0"), b"not HTTP", 1),
+        (_POST, b"\r\n", 1),
+        (_POST, b"\r\n\r\n" + _GET, 2),
+    ],
+    ids=["close, line", "close, request", "HTTP/1.0, line", "HTTP/1.0, garbage", "line", "lines, request"],
+)
+async def test_bytes_that_no_request_can_have_are_ignored(sent: bytes, later: bytes, responses: int) -> None:
+    """Empty lines before a request, and all bytes after the last one (RFC 9112, sections 2.2 and 9.6)."""
+    held = _Held()
+    async with listening(held, rest_options()) as edge, asyncio.timeout(CLOSED_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+        writer.write(sent)
+        await held.begun.wait()
+        writer.write(later)
+        [connection] = edge._server.server_state.connections
+        await _until_read(connection)
+        held.go_on.set()
+        for _ in range(responses):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.close()
+
+
+async def _until_read(connection: Any) -> None:
+    """Wait until the server has read all that was sent before."""
+    descriptor = connection.transport.get_extra_info("socket").fileno()
+    while True:
+        await asyncio.sleep(0.01)
+        if not int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder):
+            return

@@ -1,5 +1,6 @@
 """Certificates that are renewed while the server runs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,24 @@ def test_files_that_could_not_be_read_are_read_again(tmp_path: Path, authority: 
     assert "cannot be read (Too many open files)" in logged[0]["why"]
     assert store.up_to_date()
     assert store.current() is store.current()
+
+
+@pytest.mark.parametrize("name", ["cert", "key"])
+def test_fifo_in_place_of_a_file_keeps_the_certificates(tmp_path: Path, authority: trustme.CA, name: str) -> None:
+    """A read of it would wait for its writer, and with it all connections."""
+    pems = write_pems(tmp_path / "tls", authority)
+    store = CertificateStore(pems.files())
+    first, path = store.current(), getattr(pems, name)
+    path.unlink()
+    os.mkfifo(path)
+    with structlog.testing.capture_logs() as logged:
+        assert store.current() is first
+    assert "it is not a regular file" in logged[0]["why"]
+    new = write_pems(tmp_path / "tls.new", authority)
+    path.unlink()
+    for each in ("cert", "key"):
+        getattr(pems, each).write_bytes(getattr(new, each).read_bytes())
+    assert store.current().chain == new.cert.read_bytes()
 
 
 def test_certificate_and_key_may_change_one_after_the_other(tmp_path: Path, authority: trustme.CA) -> None:

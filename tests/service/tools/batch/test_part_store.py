@@ -142,11 +142,24 @@ def test_a_name_that_leaves_no_place_for_endings_is_rejected_first(tmp_path: Pat
     longest = "x" * (os.pathconf(tmp_path, "PC_NAME_MAX") - len(".parts.removed"))
     with PartStore(tmp_path / longest).opened(_IDENTITY, restart=False):
         pass
-    with (
-        pytest.raises(SettingsInvalid, match="File name too long: give OUT a shorter name"),
-        PartStore(tmp_path / f"{longest}x").opened(_IDENTITY, restart=False),
-    ):
-        pass
+    for name in (f"{longest}x", f"{longest}{'x' * 10}", f"{longest}{'x' * 20}"):
+        with (
+            pytest.raises(SettingsInvalid, match="File name too long: give OUT a shorter name"),
+            PartStore(tmp_path / name).opened(_IDENTITY, restart=False),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_or_a_device_as_out_is_rejected_first(tmp_path: Path, restart: bool) -> None:
+    """A folder cannot be replaced after all rows are scored, and a device must not be."""
+    for target in (tmp_path, Path("/dev/null")):
+        with (
+            pytest.raises(SettingsInvalid, match=r"is not a regular file|exists"),
+            PartStore(target).opened(_IDENTITY, restart=restart),
+        ):
+            pass
+        assert not target.with_name(f"{target.name}.parts").exists()
 
 
 def test_errors_of_an_earlier_job_are_removed(target: Path) -> None:
