@@ -16,7 +16,7 @@ _DATES = {
     "api/auth.py": 1,  # keys expire at a date
     "api/http/routes.py": 1,  # the field `created` of responses
     "api/tls/certificates.py": 2,  # certificates are valid from one date to another
-    "models/variants/cache.py": 1,  # age of files. A folder that is removed too early is made again
+    "models/variants/temporary_folders.py": 1,  # age of files. A folder that is removed too early is made again
     "tools/loadtest/load_report.py": 1,  # the date of a report
     "tracing/traces.py": 1,  # a span begins and ends at dates, which are computed anew for each request
 }
