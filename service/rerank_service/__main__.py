@@ -24,6 +24,7 @@ _INSTALL_HINT = (
 _WRONG_SETTING = 2  # as argparse exits for a wrong flag
 _NO_SERVER = ("Connection refused", "All connection attempts failed")
 """Parts of the messages of gRPC and httpx if nothing listens on a port."""
+_THIS_MACHINE = ("127.0.0.1", "[::1]", "localhost")
 _INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
 
 
@@ -152,7 +153,7 @@ def _hint(error: Exception) -> str:
     from rerank.errors import Unauthenticated
     from rerank_service.cli.server_arguments import API_KEY
 
-    if any(words in str(error) for words in _NO_SERVER):
+    if all(any(words in str(error) for words in each) for each in (_NO_SERVER, _THIS_MACHINE)):
         return f". To start a server on this machine: {command_name()} serve --example"
 
     rejected = isinstance(error, Unauthenticated) or getattr(error, "status", None) == HTTPStatus.UNAUTHORIZED

@@ -180,7 +180,13 @@ def test_mistakes_of_callers_hide_no_failures(
 
 def test_mistakes_of_callers_alone_fire_no_alert_about_shares() -> None:
     """Prometheus has series of rankings from the first scrape on."""
-    samples = {"rerank_queue_duration_seconds_count": {"a": 0.0}, _refused("invalid_request"): {"a": 100.0}}
+    begun = {_refused(each): {"a": 0.0} for each in ("overloaded", "not_ready", "deadline_exceeded", "internal")}
+    samples = {
+        "rerank_queue_duration_seconds_count": {"a": 0.0},
+        "rerank_expired_total": {"a": 0.0},
+        _refused("invalid_request"): {"a": 100.0},
+        **begun,
+    }
     assert not any(_fires(alert, samples) for alert in _SHARES)
 
 

@@ -9,8 +9,17 @@ import promql_parser
 
 Series = Mapping[str, float]
 """Values by instance. The result of an aggregation has the instance ""."""
-_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {"/": lambda part, all_: part / all_ if all_ else math.inf}
 _FILTERS: Mapping[str, Callable[[float, float], bool]] = {">": operator.gt, "==": operator.eq}
+
+
+def _quotient(part: float, all_: float) -> float:
+    """Return part / all_ as Prometheus does: 0 / 0 is NaN."""
+    if all_:
+        return part / all_
+    return math.inf if part else math.nan
+
+
+_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {"/": _quotient}
 
 
 def series_of(expression: str, samples: Mapping[str, Series]) -> Series:

@@ -13,14 +13,20 @@ _CONTINUE = (
     ("\uff9e", "\uff9f"),  # voicing marks of Japanese, halfwidth
 )
 """First and last code points that belong to the one before them, beside the combining marks."""
+_MAX_CODE_POINTS = 32
+"""Maximum number of code points of a character. Source: Unicode UAX #15, Stream-Safe Text Format, which allows 30 marks
+after a letter."""
 
 
 def character_start(text: str, earliest: int, latest: int) -> int:
-    """Return the last position up to `latest` at which a character starts, or `earliest`."""
-    at = latest
-    while earliest < at < len(text) and _continues(text[at]):
-        at -= 1
-    return at
+    """Return the last position up to `latest` at which a character starts, not before `earliest`.
+
+    If there is none within 32 code points, return `latest`: no reader sees such a run of marks as one character.
+    """
+    if latest >= len(text):
+        return latest
+    positions = range(latest, max(earliest, latest - _MAX_CODE_POINTS) - 1, -1)
+    return next((at for at in positions if not _continues(text[at])), latest)
 
 
 def character_end(text: str, earliest: int, latest: int) -> int:

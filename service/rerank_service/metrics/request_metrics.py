@@ -176,6 +176,7 @@ class _RankingMetrics:
 
     def begin(self, models: Iterable[str], keys: frozenset[str]) -> None:
         for model in models:
+            self._keys.setdefault(model, set())
             for series in (self._queue, self._tokenize, self._inference):
                 series.of(model)
         self._refused.of(Unauthenticated.kind, "")

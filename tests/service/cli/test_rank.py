@@ -146,10 +146,11 @@ async def test_several_files_are_ranked_together(
 )
 async def test_a_wrong_address_names_the_next_step(edges: Served, tmp_path: Path, form: str, words: str) -> None:
     """In one line, without those of gRPC's own log."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        free = f"127.0.0.1:{taken.getsockname()[1]}"
-    ports = {"grpc": edges.address, "rest": f"127.0.0.1:{edges.http.base_url.port}", "free": free}
-    done = await asyncio.to_thread(rerank, "rank", "q", "a", "--server", form.format(**ports), cwd=tmp_path)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nothing listens on it, and no other test can take it
+        free = f"127.0.0.1:{silent.getsockname()[1]}"
+        ports = {"grpc": edges.address, "rest": f"127.0.0.1:{edges.http.base_url.port}", "free": free}
+        done = await asyncio.to_thread(rerank, "rank", "q", "a", "--server", form.format(**ports), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert words.format(**ports) in line

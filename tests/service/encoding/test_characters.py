@@ -119,7 +119,7 @@ def test_query_is_cut_at_a_whole_character(composing: PairTokenizer, side: CutSi
 def test_long_text_is_cut_at_a_whole_character() -> None:
     """A sentence that is too long for one highlight is split there."""
     assert text_start("ka\u0301" * 10, 8) == "ka\u0301" * 2 + "k"
-    assert text_start("a" + "\u0301" * 20, 8) == "a" + "\u0301" * 3
+    assert text_start("a" + "\u0301" * 20, 8) == "a" + "\u0301" * 7
 
 
 @pytest.mark.parametrize(
@@ -148,3 +148,12 @@ def test_no_code_point_before_the_first_continues_a_character() -> None:
     lower = "".join(map(chr, range(FIRST_CONTINUING)))
     assert [at for at in range(FIRST_CONTINUING) if character_end(lower, at, at + 1) != at] == []
     assert character_end(f"a{chr(FIRST_CONTINUING)}", 1, 2) == 2
+
+
+@pytest.mark.parametrize("mark", ["\uff9e", "\u1161", "\u0301"])
+def test_a_long_run_of_marks_is_divided(mark: str) -> None:
+    """Otherwise, each window of such a text would have one code point."""
+    text = "a" + mark * 100
+    assert character_start(text, 1, 90) == 90
+    assert character_start(text, 0, 20) == 0
+    assert character_start(text, 50, 60) == 60

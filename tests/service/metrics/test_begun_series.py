@@ -101,3 +101,13 @@ async def test_series_of_a_key_end_when_it_is_not_in_the_file() -> None:
         assert {labels[0] for labels in await _values(metrics, name)} == {"", "search"}
     file.write("search", "old")
     assert (await _values(metrics, "rerank_expired_total"))[("old",)] == 0.0
+
+
+async def test_series_of_a_removed_model_end_also_if_it_never_ranked() -> None:
+    """They begin at the first scrape."""
+    models = {"small": _TOTALS, "gone": _TOTALS}
+    metrics = Metrics(lambda: CoreState(True, 0.0, [], models))
+    name = "rerank_queue_duration_seconds_count"
+    assert set(await _values(metrics, name)) == {("gone",), ("small",)}
+    del models["gone"]
+    assert set(await _values(metrics, name)) == {("small",)}

@@ -82,13 +82,9 @@ class LimitedConnection(H11Protocol):
         return waiting_bytes(self.transport, self._below)
 
     def data_received(self, data: bytes) -> None:
-        """Read a part of a request. Ignore what no request can have (RFC 9112, sections 2.2 and 9.6)."""
+        """Read a part of a request. Ignore bytes after the last request of the connection (RFC 9112, section 9.6)."""
         if self.conn.their_state is h11.MUST_CLOSE:
-            return  # bytes after the last request of a connection
-        if self.conn.their_state in (h11.IDLE, h11.DONE) and not self.conn.trailing_data[0]:
-            data = data.lstrip(b"\r\n")  # empty lines before a request
-            if not data:
-                return
+            return
         super().data_received(data)
         if self._ended_late():
             self.timeout_keep_alive_task = self.loop.call_later(

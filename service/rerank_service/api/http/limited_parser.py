@@ -37,6 +37,7 @@ class LimitedParser(h11.Connection):
             h11.RemoteProtocolError: the bytes are no HTTP, or above a limit.
         """
         if self.their_state is h11.IDLE:
+            self._skip_empty_lines()
             self._check_lines()
         elif self.their_state is h11.SEND_BODY:
             self._check_trailers()
@@ -51,6 +52,12 @@ class LimitedParser(h11.Connection):
         elif isinstance(event, h11.EndOfMessage):
             self._in_trailers = False
         return event
+
+    def _skip_empty_lines(self) -> None:
+        """Ignore empty lines before a request (RFC 9112, section 2.2). h11 takes them for a wrong request."""
+        waiting = self.trailing_data[0]
+        if waiting.startswith((b"\r", b"\n")):
+            self._receive_buffer.maybe_extract_at_most(len(waiting) - len(waiting.lstrip(b"\r\n")))
 
     def _check_trailers(self) -> None:
         """Check the trailers before they are parsed: all of them may arrive with the last chunk."""

@@ -21,7 +21,7 @@ import structlog
 
 from rerank_service.models.bundle import file_digest
 from rerank_service.models.files import GRAPH, json_digest
-from rerank_service.models.variants.temporary_folders import temporary_folder
+from rerank_service.models.variants.temporary_folders import remove_if_old, temporary_folder
 
 _DIGESTS = "digests.json"
 
@@ -133,6 +133,9 @@ def _log_failed_write(path: Path, error: OSError) -> None:
 def _new_folder(entry: Path) -> Iterator[Path]:
     """Yield a new folder next to an entry, from which a file moves there in one step. Removed afterwards."""
     entry.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for old in entry.parent.glob(".????????"):  # those of killed processes of version 0.1.0
+        with suppress(OSError):  # another process has just removed it
+            remove_if_old(old)
     with temporary_folder(entry.parent) as temporary:
         yield temporary
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PREFIX = ".rerank-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+"""Flags of `os.open`. Others may put a FIFO, whose opening waits, or a link into the folder for temporary files."""
 _ABANDONED_SECONDS = 24 * 60 * 60.0
 """Age after which a folder is removed if locks do not show whether its process runs: that of another machine, or one on
 a file system without locks."""
@@ -37,19 +39,15 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _prefix_of_machine() -> str:
-    return f"{_PREFIX}{socket.gethostname()}-"
-
-
 def _locked_folder(parent: Path) -> tuple[Path, int]:
     """Return a new folder, and the open descriptor that holds its lock.
 
     Another process may remove the folder before it is locked. Then, the next one is made.
     """
     while True:
-        temporary = Path(tempfile.mkdtemp(prefix=_prefix_of_machine(), dir=parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{socket.gethostname()}-", dir=parent))
         with suppress(FileNotFoundError):
-            lock = os.open(temporary, os.O_RDONLY)
+            lock = os.open(temporary, _FOLDER)
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_SH)
             if temporary.exists():
@@ -60,21 +58,26 @@ def _locked_folder(parent: Path) -> tuple[Path, int]:
 def _remove_if_abandoned(folder: Path) -> None:
     """Remove a folder if its process has ended. Others may remove it at the same time."""
     with suppress(OSError):
-        if not folder.name.startswith(_prefix_of_machine()):
-            _remove_if_old(folder)
+        if folder.name.rpartition("-")[0] != f"{_PREFIX}{socket.gethostname()}":
+            remove_if_old(folder)
             return
-        opened = os.open(folder, os.O_RDONLY)
+        opened = os.open(folder, _FOLDER)
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:
             pass  # its process runs
         except OSError:
-            _remove_if_old(folder)
+            remove_if_old(folder)
         finally:
             os.close(opened)
 
 
-def _remove_if_old(folder: Path) -> None:
+def remove_if_old(folder: Path) -> None:
+    """Remove a folder that nothing has changed for a day.
+
+    Raises:
+        OSError: it is gone, for example.
+    """
     if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
         shutil.rmtree(folder, ignore_errors=True)

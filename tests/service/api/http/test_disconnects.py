@@ -277,9 +277,20 @@ class _Held:
         (_POST.replace(b"1.1", b"1.0"), b"\r\n", 1),
         (_POST.replace(b"1.1", b"1.0"), b"not HTTP", 1),
         (_POST, b"\r\n", 1),
+        (_POST + b"\r\n\n", _GET, 2),
+        (b"\r\n" + _POST, b"", 1),
         (_POST, b"\r\n\r\n" + _GET, 2),
     ],
-    ids=["close, line", "close, request", "HTTP/1.0, line", "HTTP/1.0, garbage", "line", "lines, request"],
+    ids=[
+        "close, line",
+        "close, request",
+        "HTTP/1.0, line",
+        "HTTP/1.0, garbage",
+        "line",
+        "lines at once, request",
+        "line before",
+        "lines, request",
+    ],
 )
 async def test_bytes_that_no_request_can_have_are_ignored(sent: bytes, later: bytes, responses: int) -> None:
     """Empty lines before a request, and all bytes after the last one (RFC 9112, sections 2.2 and 9.6)."""

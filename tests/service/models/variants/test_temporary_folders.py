@@ -53,9 +53,10 @@ def test_folder_is_removed_after_the_block_and_after_an_error(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("hours", "is_kept"), [(25, False), (1, True)])
-def test_folder_of_another_machine_is_removed_after_a_day(tmp_path: Path, hours: int, is_kept: bool) -> None:
+@pytest.mark.parametrize("host", ["not-{}", "{}-2"])
+def test_folder_of_another_machine_is_removed_after_a_day(tmp_path: Path, host: str, hours: int, is_kept: bool) -> None:
     """On a network file system, the locks of another machine may not be seen."""
-    other = tmp_path / f".rerank-not-{socket.gethostname()}-abc"
+    other = tmp_path / f".rerank-{host.format(socket.gethostname())}-abc"
     other.mkdir()
     os.utime(other, (time.time() - 3600 * hours,) * 2)
     assert _folders(tmp_path) == ({other} if is_kept else set())
@@ -66,3 +67,10 @@ def test_other_hidden_files_are_kept(tmp_path: Path) -> None:
     (tmp_path / ".other").mkdir()
     os.utime(tmp_path / ".other", (0, 0))
     assert _folders(tmp_path) == {tmp_path / ".other"}
+
+
+def test_what_is_no_folder_is_never_waited_for(tmp_path: Path) -> None:
+    """Any user may put a FIFO into the folder for temporary files. Its opening would wait for a writer."""
+    fifo = tmp_path / f".rerank-{socket.gethostname()}-abc"
+    os.mkfifo(fifo)
+    assert _folders(tmp_path) == {fifo}
