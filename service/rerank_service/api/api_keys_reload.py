@@ -7,7 +7,8 @@ import structlog
 
 from rerank_service.api.api_keys_file import read_keys
 from rerank_service.api.auth import KnownKey
-from rerank_service.errors import FileUnreadable, SettingsInvalid
+from rerank_service.api.failed_reads import FailedReads
+from rerank_service.errors import SettingsInvalid
 from rerank_service.file_version import file_version
 
 _log = structlog.get_logger()
@@ -28,8 +29,7 @@ class ReloadedKeys:
         """
         self._path = path
         self._version = file_version(path)
-        self._unreadable = ""
-        """Why the last read failed, as it was logged; empty if the system could read the file."""
+        self._failed = FailedReads()
         self.keys: Sequence[KnownKey] = read_keys(path)
         """The keys of the last valid file."""
         self.up_to_date = True
@@ -42,25 +42,21 @@ class ReloadedKeys:
         Otherwise, removed keys would stay valid until the next change.
         """
         version = file_version(self._path)
-        if version == self._version and not self._unreadable:
+        if version == self._version and not self._failed.is_due:
             return None
         self._version = version
         try:
             keys = read_keys(self._path, regular=True)
         except SettingsInvalid as error:
-            self._report(error)
+            self.up_to_date = False
+            if self._failed.is_new(error):
+                _log.error("API keys not reloaded", error=str(error), kept=len(self.keys))
             return None
-        self.up_to_date, self._unreadable = True, ""
+        self.up_to_date = True
+        self._failed.succeeded()
         _log.info("API keys reloaded", **_difference(self.keys, keys))
         self.keys = keys
         return keys
-
-    def _report(self, error: SettingsInvalid) -> None:
-        """Log an error once: a file that the system cannot read is tried again and again."""
-        self.up_to_date = False
-        if str(error) != self._unreadable:
-            _log.error("API keys not reloaded", error=str(error), kept=len(self.keys))
-        self._unreadable = str(error) if isinstance(error, FileUnreadable) else ""
 
 
 def _difference(before: Sequence[KnownKey], after: Sequence[KnownKey]) -> dict[str, object]:

@@ -4,9 +4,10 @@ import threading
 
 import structlog
 
+from rerank_service.api.failed_reads import FailedReads
 from rerank_service.api.tls.certificates import Certificates, read_certificates
 from rerank_service.api.tls.files import TlsFiles
-from rerank_service.errors import FileUnreadable, SettingsInvalid
+from rerank_service.errors import SettingsInvalid
 from rerank_service.file_version import FileVersion
 
 _log = structlog.get_logger()
@@ -29,8 +30,7 @@ class CertificateStore:
         self.files = files
         self._lock = threading.Lock()  # gRPC asks on a thread of its own
         self._up_to_date = True
-        self._unreadable = ""
-        """Why the last read failed, as it was logged; empty if the system could read the files."""
+        self._failed = FailedReads()
         for _ in range(_MAX_TRIES):
             self._versions = files.versions()
             self._certificates = read_certificates(files)
@@ -45,7 +45,7 @@ class CertificateStore:
         """
         with self._lock:
             versions = self.files.versions()
-            if versions != self._versions or self._unreadable:
+            if versions != self._versions or self._failed.is_due:
                 self._reload(versions)
             return self._certificates
 
@@ -61,16 +61,11 @@ class CertificateStore:
             # certificate and key are seldom replaced at the same time: the next connection may find both
             if self.files.versions() == versions:
                 self._versions, self._up_to_date = versions, False
-                self._report(error)
+                if self._failed.is_new(error):
+                    _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
             return
-        self._unreadable = ""
+        self._failed.succeeded()
         if self.files.versions() == versions:
             self._versions, self._up_to_date = versions, True
             self._certificates = certificates
             _log.info("TLS files reloaded", cert=str(self.files.cert), expires=certificates.not_after)
-
-    def _report(self, error: SettingsInvalid) -> None:
-        """Log an error once: files that the system cannot read are tried again and again."""
-        if str(error) != self._unreadable:
-            _log.error("TLS files not reloaded", why=str(error), still_used_until=self._certificates.not_after)
-        self._unreadable = str(error) if isinstance(error, FileUnreadable) else ""
