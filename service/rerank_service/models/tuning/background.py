@@ -5,7 +5,7 @@ It chooses the engine only. `rerank tune`, which has the machine for itself, als
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from rerank_service.engine.available import SkippedEngine
@@ -56,11 +56,27 @@ class TuningTime:
     halt: threading.Event
     """Set when the tuning is given up."""
     clock: Clock = time.perf_counter
+    cpu_clock: Clock = time.process_time
+    """The CPU time of the process, in seconds."""
 
     @classmethod
-    def start(cls, seconds: float, halt: threading.Event, clock: Clock = time.perf_counter) -> "TuningTime":
+    def start(
+        cls,
+        seconds: float,
+        halt: threading.Event,
+        clock: Clock = time.perf_counter,
+        cpu_clock: Clock = time.process_time,
+    ) -> "TuningTime":
         """Return the time of a tuning that starts now."""
-        return cls(seconds, clock() + seconds, halt, clock)
+        return cls(seconds, clock() + seconds, halt, clock, cpu_clock)
+
+    def clock_of(self, engines: Iterable[Engine]) -> Clock:
+        """Return the clock for the speed of engines: CPU time, unless one of them computes on a GPU.
+
+        Each engine computes on one thread here, so on an idle machine, both clocks are equal. Other programs that want
+        the cores make a run longer by a chance of their own, but hardly its CPU time.
+        """
+        return self.cpu_clock if all(engine.device == "cpu" for engine in engines) else self.clock
 
     @property
     def is_over(self) -> bool:
@@ -93,11 +109,10 @@ def tune_short(
     rankings = _Rankings(ReferenceLogits(engines, queries, limits_on, pad_id), engines, time)
 
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
+        clock = time.clock_of(scores)
         speeds = _best_speeds(
             scores,
-            lambda engine, score: throughput(
-                score, sample, limits_on(engine), pad_id=pad_id, lanes=1, clock=time.clock
-            ),
+            lambda engine, score: throughput(score, sample, limits_on(engine), pad_id=pad_id, lanes=1, clock=clock),
             replace(time, deadline=min(time.deadline, time.clock() + seconds_per_engine)),
         )
         for engine, speed in speeds.items():

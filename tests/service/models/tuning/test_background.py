@@ -27,6 +27,7 @@ from support.limits import batch_limits
 
 INT8 = Engine(Provider.CPU, Precision.INT8)
 BF16 = Engine(Provider.OPENVINO, Precision.BF16)
+CUDA = Engine(Provider.CUDA, Precision.FP16)
 LIMITS = batch_limits()
 
 
@@ -48,10 +49,15 @@ class FakeEngine:
     tokens_per_second: float
     sign: int = 1
     on_batch: Callable[[], None] = field(default=lambda: None)
+    cpu_time: FakeTime = field(default_factory=FakeTime)
+    share_of_core: float = 1.0
+    """CPU time of a run / its duration: other programs have the rest of the core, or a GPU computes meanwhile."""
 
     def __call__(self, batch: Batch) -> NDArray[np.float32]:
         self.on_batch()
-        self.time.now += batch.rows * batch.length / self.tokens_per_second
+        seconds = batch.rows * batch.length / self.tokens_per_second
+        self.time.now += seconds
+        self.cpu_time.now += self.share_of_core * seconds
         lengths: NDArray[np.float32] = batch.attention_mask.sum(axis=1).astype(np.float32)
         return self.sign * lengths
 
@@ -78,7 +84,7 @@ def _short(
         queries,
         limits_on=lambda _: LIMITS,
         pad_id=0,
-        time=TuningTime.start(seconds, threading.Event(), time),
+        time=TuningTime.start(seconds, threading.Event(), time, time),
     )
     return outcome.chosen, {trial.engine: trial for trial in outcome.trials}
 
@@ -166,6 +172,27 @@ def test_most_promising_engine_is_decided_before_the_others_are_measured(queries
     assert trials[BF16].verdict == "2.00 times cpu fp32, relevance loss 0.0000 over 4 queries"
 
 
+@pytest.mark.parametrize(
+    ("other", "speedup"), [(BF16, "3.00"), (Engine(Provider.OPENVINO, Precision.FP32), "3.00"), (CUDA, "0.30")]
+)
+def test_speed_on_the_cpu_is_counted_in_cpu_time(queries: list[list[EncodedPair]], other: Engine, speedup: str) -> None:
+    """Other programs let an engine run for a tenth of the time. The duration counts if a GPU computes."""
+    time, cpu_time = FakeTime(), FakeTime()
+    scores = {
+        CPU_FP32: FakeEngine(time, 100, cpu_time=cpu_time),
+        other: FakeEngine(time, 30, cpu_time=cpu_time, share_of_core=0.1),
+    }
+    outcome = tune_short(
+        _engine_set(scores),
+        queries,
+        limits_on=lambda _: LIMITS,
+        pad_id=0,
+        time=TuningTime.start(1e6, threading.Event(), time, cpu_time),
+    )
+    measured = {trial.engine: trial for trial in outcome.trials}
+    assert measured[other].verdict.startswith(f"{speedup} times cpu fp32")
+
+
 @pytest.mark.parametrize(("tokens_per_second", "rounds"), [(200, 2), (110, 3), (50, 2)])
 def test_speed_is_measured_until_the_ratio_is_clear(
     queries: list[list[EncodedPair]], tokens_per_second: float, rounds: int
@@ -201,7 +228,7 @@ def test_shutdown_cancels_a_tuning(queries: list[list[EncodedPair]], batches: in
             queries * 20,
             limits_on=lambda _: LIMITS,
             pad_id=0,
-            time=TuningTime.start(1e9, halt, time),
+            time=TuningTime.start(1e9, halt, time, time),
         )
     assert ran[0] < batches + 60
 
@@ -217,7 +244,7 @@ def test_engine_not_measured_in_time_is_skipped(
         queries,
         limits_on=lambda _: LIMITS,
         pad_id=0,
-        time=TuningTime.start(0.1, threading.Event(), time),
+        time=TuningTime.start(0.1, threading.Event(), time, time),
     )
     assert outcome.chosen == CPU_FP32
     assert [(skipped.engine, skipped.reason) for skipped in outcome.skipped] == [
@@ -262,7 +289,7 @@ def test_engine_that_fails_on_a_batch_is_left_out(
         queries,
         limits_on=lambda _: LIMITS,
         pad_id=0,
-        time=TuningTime.start(1e6, threading.Event(), time),
+        time=TuningTime.start(1e6, threading.Event(), time, time),
     )
     assert outcome.chosen == BF16
     assert not outcome.final
@@ -289,7 +316,11 @@ def test_engine_that_failed_is_released_before_the_next_one_is_loaded(
 
     engines = EngineSet(CPU_FP32, FakeEngine(time, 100), (INT8, BF16), load)
     outcome = tune_short(
-        engines, queries, limits_on=lambda _: LIMITS, pad_id=0, time=TuningTime.start(1e6, threading.Event(), time)
+        engines,
+        queries,
+        limits_on=lambda _: LIMITS,
+        pad_id=0,
+        time=TuningTime.start(1e6, threading.Event(), time, time),
     )
     assert outcome.chosen == BF16
     assert set(released) == {True}
@@ -310,7 +341,7 @@ def test_batch_without_memory_is_halved(queries: list[list[EncodedPair]]) -> Non
             queries,
             limits_on=lambda _: LIMITS,
             pad_id=0,
-            time=TuningTime.start(1e6, threading.Event(), time),
+            time=TuningTime.start(1e6, threading.Event(), time, time),
         )
 
     assert tuned().chosen == BF16
@@ -332,7 +363,11 @@ def test_slow_machine_affects_the_base_as_well(queries: list[list[EncodedPair]])
 
     engines = replace(_engine_set(scores), load=load)
     outcome = tune_short(
-        engines, queries, limits_on=lambda _: LIMITS, pad_id=0, time=TuningTime.start(1e9, threading.Event(), time)
+        engines,
+        queries,
+        limits_on=lambda _: LIMITS,
+        pad_id=0,
+        time=TuningTime.start(1e9, threading.Event(), time, time),
     )
     assert [trial.verdict[:21] for trial in outcome.trials] == [
         "3.00 times cpu fp32, ",
@@ -359,7 +394,7 @@ def test_each_engine_is_measured_with_its_own_padding(queries: list[list[Encoded
         queries,
         limits_on=default_limits,
         pad_id=0,
-        time=TuningTime.start(1e6, threading.Event(), time),
+        time=TuningTime.start(1e6, threading.Event(), time, time),
     )
     assert outcome.chosen == int8
     assert {length % 16 for length in lengths[int8]} == {0}
