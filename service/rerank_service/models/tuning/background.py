@@ -31,6 +31,8 @@ _MIN_ROUNDS = 2
 _MAX_ROUNDS = 3
 _CLEAR_FACTOR = 1.25
 """A speed is clear if it differs from the minimum speedup by this factor. Then no further round is measured."""
+_SPEED_PAIRS = 16
+"""Number of pairs with which speed is measured."""
 QUERIES = 16
 """Number of queries of the parity set whose rankings are compared."""
 ENOUGH_QUERIES = 8
@@ -104,7 +106,7 @@ def tune_short(
         TuningCancelled: the tuning is given up.
     """
     engines = _load_until_deadline(engines, time)
-    sample = [pair for number, query in enumerate(queries) for pair in query[number % len(query) :][:1]]
+    sample = _speed_sample(queries)
     seconds_per_engine = _SPEED_SHARE * (time.deadline - time.clock()) / max(1, len(engines.others))
     rankings = _Rankings(ReferenceLogits(engines, queries, limits_on, pad_id), engines, time)
 
@@ -123,6 +125,17 @@ def tune_short(
     measured, skipped = measure_beside_base(engines, measure)
     outcome = TuningOutcome(*choose_engine(measured, engines.base, rankings.compare), skipped)
     return explain_undecided(outcome, engines.base, time.seconds if time.is_over else None)
+
+
+def _speed_sample(queries: list[list[EncodedPair]]) -> list[EncodedPair]:
+    """Return the pairs with which speed is measured: those around the median length.
+
+    They are similar, so they make full batches, as the pairs that wait in a busy server do. Small batches would favour
+    engines that need little time to begin one (docs/performance.md).
+    """
+    pairs = sorted((pair for query in queries for pair in query), key=len)
+    start = max(0, len(pairs) - _SPEED_PAIRS) // 2
+    return pairs[start : start + _SPEED_PAIRS]
 
 
 class _Rankings:
