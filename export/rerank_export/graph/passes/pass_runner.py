@@ -60,11 +60,21 @@ def _fold_sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
     return (folded, f"{counted(removed, 'operator')} removed") if removed > 0 else (None, "no operator can be removed")
 
 
+def _reshape_sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]:
+    from rerank_export.graph.passes.reshape_sizes import write_reshape_sizes
+
+    written, reshapes = write_reshape_sizes(model)
+    return (
+        (written, f"constant sizes for {counted(reshapes, 'Reshape')}") if reshapes else (None, "no size is computed")
+    )
+
+
 PASSES: dict[str, Pass] = {
     "fold_sizes": _fold_sizes,
     "first_token_last_layer": _first_token,
     "last_token_last_layer": _last_token,
     "shared_prefix": _shared_prefix,
+    "reshape_sizes": _reshape_sizes,
 }
 """Passes by name, in the order in which they run."""
 
