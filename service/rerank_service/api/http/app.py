@@ -18,6 +18,7 @@ from rerank_service.api.http.dialects.contract import Dialect, Exchange
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.internal_errors import InternalErrors
 from rerank_service.api.http.liveness import LIVE, live
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
 from rerank_service.api.http.observed_app import observation_of
@@ -54,7 +55,7 @@ def build_app(
             Route(OPENAPI, page.respond),
             *docs_routes(),
         ],
-        middleware=[*cors_middleware(cors_origins), Middleware(CheckedHeaders)],
+        middleware=[*cors_middleware(cors_origins), Middleware(InternalErrors), Middleware(CheckedHeaders)],
         exception_handlers={HTTPException: _unknown_route, Unauthenticated: _unauthenticated},
     )
     app.router.redirect_slashes = False  # paths come without a trailing slash: a redirect to one would lead back

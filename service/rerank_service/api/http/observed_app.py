@@ -33,8 +33,10 @@ _ALWAYS_OBSERVED = (
     HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
 )
-"""Statuses that no health check should get. A caller who guesses API keys is seen on every route."""
+"""Statuses that no health check should get. A caller who guesses API keys, and an error of the server, are seen on
+every route."""
 _KEY = "rerank.observation"
 _UNSENT = 500
 """Status of a request that ended without a response. uvicorn then responds with 500."""

@@ -1,0 +1,42 @@
+"""Respond to errors that no route handles: in the form of all other errors, and with the headers of CORS.
+
+Starlette's own handler of such errors is outside all middleware, so browsers would hide its response from scripts.
+"""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rerank_service.api.http.dialects.contract import Exchange
+from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
+from rerank_service.api.http.observed_app import observation_of
+from rerank_service.api.http.routes import error_response
+from rerank_service.api.request_context import internal_error_message
+from rerank_service.error_text import excerpt
+from rerank_service.errors import RequestError
+
+
+class InternalErrors:
+    """Passes requests to an application, and responds with 500 to those that it fails on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond with 500 if the application fails. If its response has begun, uvicorn closes the connection."""
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:
+            if begun:
+                raise
+            observation = observation_of(Request(scope))
+            observation.fail(error)
+            internal = RequestError(internal_error_message(observation.id))
+            response = error_response(internal, UNIFIED, Exchange(observation.id, excerpt(scope["path"])))
+            await response(scope, receive, send)
