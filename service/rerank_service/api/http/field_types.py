@@ -15,6 +15,11 @@ def _unwrap_text(value: Any) -> Any:
     return value if text is None else text
 
 
+def one_as_list(value: Any) -> Any:
+    """Return a list of the text if the value is one text, as vLLM accepts it in place of a list."""
+    return [value] if isinstance(value, str) else value
+
+
 def _word_as_bool(value: Any) -> Any:
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
@@ -87,6 +92,16 @@ DOCUMENTS_SCHEMA: dict[str, Any] = {"type": "array", "items": {"anyOf": [{"type"
 """Schema of strings and objects."""
 Documents = Annotated[list[Any], WithJsonSchema(DOCUMENTS_SCHEMA)]
 """Strings and objects. Each document is checked later, when its text is read."""
+OneOrMoreDocuments = Annotated[
+    list[Any],
+    BeforeValidator(one_as_list),
+    WithJsonSchema({"anyOf": [DOCUMENTS_SCHEMA, {"type": "string"}]}),
+]
+"""As `Documents`, or one string.
+
+One object is an error: PHP writes a list with gaps as an object, and versions of vLLM take the parts of
+`{"content": [...]}` for one document or for several.
+"""
 
 
 def ranked_by_fields(documents: str) -> dict[str, Any]:

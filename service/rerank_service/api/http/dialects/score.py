@@ -16,7 +16,7 @@ from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, DecodedRequest, Exchange, JsonResponse
 from rerank_service.api.http.dialects.paths import INVOCATIONS_PATH
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
-from rerank_service.api.http.field_types import Strings
+from rerank_service.api.http.field_types import Strings, one_as_list
 from rerank_service.api.http.openapi_tags import SERVERS
 from rerank_service.api.http.pairs import PairReader, check_pairs
 from rerank_service.api.http.usage import Usage, usage
@@ -34,13 +34,9 @@ _EXAMPLE: Body = {
 }
 
 
-def _as_list(value: Any) -> Any:
-    return value if value is None or isinstance(value, list) else [value]
-
-
 Side = Annotated[
     Strings | None,
-    BeforeValidator(_as_list),
+    BeforeValidator(one_as_list),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
 ]
 """A text, several texts, or nothing. `_pair_schema` has the rules for the sides that a request uses."""

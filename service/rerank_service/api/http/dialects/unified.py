@@ -19,10 +19,10 @@ from rerank_service.api.http.dialects.paths import SHARED_PATH, UNIFIED_PATHS
 from rerank_service.api.http.documents import JsonReader, as_object, as_text
 from rerank_service.api.http.errors import STATUSES, ErrorBody, error_body
 from rerank_service.api.http.field_types import (
-    Documents,
     EmptyObject,
     Flag,
     Limit,
+    OneOrMoreDocuments,
     Size,
     Strings,
     Text,
@@ -57,8 +57,8 @@ class UnifiedBody(VllmFields, HighlightFields):  # type: ignore[no-redef]  # pyd
 
     query: Text
     """The query: a string, `{"text": query}`, or vLLM's text parts. Must not be empty."""
-    documents: Documents
-    """The documents: strings, or objects whose fields are ranked in their order."""
+    documents: OneOrMoreDocuments
+    """The documents: strings, or objects whose fields are ranked in their order. A string stands for a list of it."""
     top_n: Limit | None = None
     """Maximum number of results. Default, and 0: all."""
     top_k: Limit | None = None

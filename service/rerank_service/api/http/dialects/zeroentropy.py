@@ -10,6 +10,7 @@ from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import Body, Exchange, JsonResponse
 from rerank_service.api.http.dialects.unified import Unified, UnifiedResponse
 from rerank_service.api.http.documents import as_text
+from rerank_service.api.http.field_types import one_as_list
 from rerank_service.api.http.openapi_tags import HOSTED
 from rerank_service.ranking.ranking import Ranking
 
@@ -62,7 +63,7 @@ class ZeroEntropy(Unified):
 
 def _total_bytes(body: Body) -> int:
     per_document = _BYTES_PER_DOCUMENT + len(as_text(body["query"]).encode())
-    return sum(per_document + len(as_text(document).encode()) for document in body["documents"])
+    return sum(per_document + len(as_text(document).encode()) for document in one_as_list(body["documents"]))
 
 
 DIALECT = ZeroEntropy()

@@ -94,7 +94,7 @@ async def test_many_pairs_are_one_request(edges: Served) -> None:
         ({"queries": ["0", "1"], "items": ["1"]}, 400, "queries", "has 2 texts and items has 1"),
         ({"data_1": ["0", "1"], "data_2": ["1", "2", "3"]}, 400, "data_1", "has 2 texts and data_2 has 3"),
         ({"text_1": "0", "text_2": ["1", 2]}, 400, "text_2[1]", "must be a valid string"),
-        ({"text_1": "0", "text_2": {"content": []}}, 400, "text_2[0]", "must be a valid string"),
+        ({"text_1": "0", "text_2": {"content": []}}, 400, "text_2", "must be a valid list, not an object"),
         ({"text_1": "", "text_2": "1"}, 400, "text_1", "must not contain an empty text"),
         ({"text_1": ["0", ""], "text_2": ["1", "2"]}, 400, "text_1", "must not contain an empty text"),
         ({"text_1": "0", "text_2": "1", "truncate_prompt_tokens": 4}, 400, "truncate_prompt_tokens", "at least 5"),

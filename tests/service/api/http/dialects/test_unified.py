@@ -146,7 +146,8 @@ async def test_fields_that_clients_send_are_accepted(edges: Served, extra: dict[
         ({"query": "", "documents": ["1"]}, "query", "must not be empty"),
         ({"query": 5, "documents": ["1"]}, "query", "must be a valid string"),
         ({"query": "0", "documents": []}, "documents", "must not be empty"),
-        ({"query": "0", "documents": "1"}, "documents", "must be a valid list"),
+        ({"query": "0", "documents": 1}, "documents", "must be a valid list"),
+        ({"query": "0", "documents": {"0": "1", "2": "3"}}, "documents", "must be a valid list, not an object"),
         ({"query": "0", "documents": ["1", 2]}, "documents[1]", "must be a string or an object"),
         ({"query": "0", "documents": ["1", None]}, "documents[1]", "must be a string or an object"),
         ({"query": "0", "documents": ["1", {}]}, "documents[1]", "no field"),
@@ -299,6 +300,17 @@ async def test_text_parts_of_vllm_have_the_score_of_their_text(edges: Served) ->
     (result,) = sent["results"]
     assert result.pop("document") == {**parts[1], "text": "1 3"}
     assert [result] == plain["results"]
+
+
+@pytest.mark.parametrize("path", ["/rerank", *PATHS])
+async def test_one_text_stands_for_a_list_of_it(edges: Served, path: str) -> None:
+    """As in vLLM, also for an empty text."""
+    for text in ("3 2", ""):
+        body = {"query": "0", "documents": text, "return_documents": True, "raw_scores": True}
+        [result] = (await post(edges, body, path)).json()["results"]
+        listed = await post(edges, {**body, "documents": [text]}, path)
+        assert [result] == listed.json()["results"]
+        assert (result["index"], result["document"]) == (0, {"text": text})
 
 
 async def test_equal_scores_keep_the_order_of_the_request(edges: Served) -> None:

@@ -20,6 +20,12 @@ async def test_response_has_the_fields_of_the_sdk(edges: Served, path: str) -> N
     assert content["actual_latency_mode"] == "fast"
 
 
+async def test_bytes_of_one_document_without_a_list(edges: Served) -> None:
+    """They are those of the list of it."""
+    response = await post(edges, {"query": "0", "documents": "22"}, "/v1/models/rerank")
+    assert response.json()["total_bytes"] == 150 + 1 + 2
+
+
 async def test_latency_is_repeated(edges: Served) -> None:
     """It changes no score."""
     body = {"query": {"text": "0"}, "documents": ["1", {"text": "2"}], "latency": "slow"}
