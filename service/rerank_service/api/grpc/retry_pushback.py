@@ -18,7 +18,7 @@ def retry_pushback(error: RequestError, remaining: float) -> tuple[tuple[str, st
 
     Args:
         error: the error of the call.
-        remaining: seconds until the deadline of the call.
+        remaining: seconds until the deadline of the call; without one, the server's default timeout.
     """
     if not isinstance(error, Overloaded | RateLimited):
         return ()

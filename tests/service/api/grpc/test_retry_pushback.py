@@ -42,8 +42,9 @@ def test_other_errors_leave_the_choice_to_the_policy(error: RequestError) -> Non
     assert retry_pushback(error, 60.0) == ()
 
 
-async def test_service_config_repeats_a_call_after_an_overload(small_model: Bundle) -> None:
-    """The stub gets its ranking on a later attempt."""
+@pytest.mark.parametrize("seconds", [60.0, None])
+async def test_service_config_repeats_a_call_after_an_overload(small_model: Bundle, seconds: float | None) -> None:
+    """The stub gets its ranking on a later attempt, also without a deadline: that of the server is far enough."""
     async with (
         running(small_model, max_live_documents=1) as core,
         observed(core) as (edges, recorder),
@@ -53,7 +54,7 @@ async def test_service_config_repeats_a_call_after_an_overload(small_model: Bund
         first = asyncio.create_task(edges.client.rerank("0", ["1"]))
         await core.score.started()
         stub: pb_grpc.RerankAsyncStub = pb_grpc.RerankStub(channel)
-        second = stub.Rerank(pb.RerankRequest(query="0", documents=[pb.Document(text="1")]), timeout=60)
+        second = stub.Rerank(pb.RerankRequest(query="0", documents=[pb.Document(text="1")]), timeout=seconds)
         assert (await recorder.next()).status == "RESOURCE_EXHAUSTED"
         core.score.release()
         await first
