@@ -130,11 +130,16 @@ def test_each_error_that_callers_cannot_avoid_has_an_alert() -> None:
     assert kinds <= selected
 
 
-def _fires(alert: str, samples: Mapping[str, Mapping[str, float]]) -> set[str]:
-    """Return the instances for which an alert fires; "" for one without an instance."""
+def _alerts(alert: str, samples: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the values of an alert that fires, by instance; "" for one without an instance."""
     (rule,) = [each for each in _ALERTS if each["alert"] == alert]
     recorded = {each["record"]: series_of(each["expr"], samples) for each in _RULES if "record" in each}
-    return set(series_of(rule["expr"], {**samples, **recorded}))
+    return series_of(rule["expr"], {**samples, **recorded})
+
+
+def _fires(alert: str, samples: Mapping[str, Mapping[str, float]]) -> set[str]:
+    """Return the instances for which an alert fires; "" for one without an instance."""
+    return set(_alerts(alert, samples))
 
 
 @pytest.mark.parametrize(("restarts", "fires"), [(0.0, False), (2.0, False), (3.0, True)])
@@ -176,6 +181,16 @@ def test_mistakes_of_callers_hide_no_failures(
     }
     assert _fires(alert, samples) == ({""} if fires else set())
     assert all(not _fires(each, samples) for each in _SHARES if each != alert)
+
+
+@pytest.mark.parametrize(
+    ("alert", "counter"), [(alert, each) for alert, counters in _SHARES.items() for each in counters]
+)
+def test_share_without_accepted_requests_is_one(alert: str, counter: str) -> None:
+    """The description shows 100 %, not an infinite share. Such a failure may end a request before admission."""
+    samples = {"rerank_queue_duration_seconds_count": {"a": 0.0}, _refused("overloaded"): {"a": 0.0}}
+    assert _alerts(alert, samples | {counter: {"a": 0.05}}) == {"": 1.0}
+    assert _alerts(alert, samples | {counter: {"a": 0.0}}) == {}
 
 
 def test_mistakes_of_callers_alone_fire_no_alert_about_shares() -> None:

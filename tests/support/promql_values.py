@@ -37,19 +37,31 @@ def _vector(node: Any, samples: Mapping[str, Series]) -> Series:
             return _selected(node, samples)
         case promql_parser.MatrixSelector():
             return _selected(node.vector_selector, samples)
-        case promql_parser.Call() if node.func.name in ("rate", "increase", "changes"):
-            return _vector(node.args[0], samples)
+        case promql_parser.Call():
+            return _called(node, samples)
         case promql_parser.ParenExpr():
             return _vector(node.expr, samples)
         case promql_parser.AggregateExpr() if str(node.op) == "sum":
             values = _vector(node.expr, samples).values()
             return {"": sum(values)} if values else {}
-        case promql_parser.Call() if node.func.name == "absent":
-            return {} if _vector(node.args[0], samples) else {"": 1.0}
         case promql_parser.BinaryExpr() if str(node.op) == "or":
             return {**_vector(node.rhs, samples), **_vector(node.lhs, samples)}
         case promql_parser.BinaryExpr():
             return _compared(str(node.op), _vector(node.lhs, samples), node.rhs, samples)
+    raise NotImplementedError(f"{node}")
+
+
+def _called(node: Any, samples: Mapping[str, Series]) -> Series:
+    """Return the series of a function. The lower one of NaN and a maximum is NaN, as in Prometheus."""
+    series = _vector(node.args[0], samples)
+    match node.func.name:
+        case "rate" | "increase" | "changes":
+            return series
+        case "clamp_max":
+            most = float(node.args[1].val)
+            return {instance: min(value, most) for instance, value in series.items()}
+        case "absent":
+            return {} if series else {"": 1.0}
     raise NotImplementedError(f"{node}")
 
 
