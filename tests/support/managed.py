@@ -66,6 +66,8 @@ class FakeStore:
         """Names of folders whose loads fail."""
         self.bytes: dict[str, int] = {}
         """Memory that a load takes, by the name of the folder; otherwise 100 MB."""
+        self.other_bytes: dict[str, int] = {}
+        """Memory that a load takes on another engine than that of a tuning, which fails, by the name of the folder."""
         self.limit = 0
         """Memory limit of the process; 0: none."""
         self.held: dict[int, int] = {}
@@ -113,14 +115,15 @@ class FakeStore:
         fields = {"name": self.manifest_names.get(name, base.name), "max_tokens": 32 + self.versions.get(name, 1)}
         return FakeSelected(self, Bundle(options.folder, base.model_copy(update=fields)), options.names)
 
-    def load(self, bundle: Bundle, names: Names) -> ServedModel:
-        """Return a loaded version. Blocks while the test holds loads."""
+    def load(self, bundle: Bundle, names: Names, size: int | None = None) -> ServedModel:
+        """Return a loaded version, which takes `size` bytes; None: those in `bytes`. Blocks while the test holds
+        loads."""
         name, version = bundle.folder.name, self.versions.get(bundle.folder.name, 1)
         self.loads.append(name)
         self._free.wait()
         if name in self.broken:
             raise BundleInvalid(f"{name} is broken")
-        score = self.scores[name] = HeldScore(_Constant(self, version, self.bytes.get(name, 100 * MB)))
+        score = self.scores[name] = HeldScore(_Constant(self, version, size or self.bytes.get(name, 100 * MB)))
         self.loaded_scores.add(score)
         called = names.name or bundle.manifest.name
         info = replace(self._base.info, name=called, aliases=names.aliases, digest=bundle.digest)
@@ -150,10 +153,13 @@ class FakeSelected:
     store: FakeStore
     bundle: Bundle
     names: Names
+    tuned: bool = True
+    """True before the engine of a tuning has failed."""
 
     @property
     def _bytes(self) -> int:
-        return self.store.bytes.get(self.bundle.folder.name, 100 * MB)
+        sizes = self.store.bytes if self.tuned else self.store.other_bytes
+        return sizes.get(self.bundle.folder.name, 100 * MB)
 
     def may_exceed(self, limits: Sequence[MemoryLimit]) -> bool:
         """Compare with what the limits leave."""
@@ -164,9 +170,16 @@ class FakeSelected:
         if any(self._bytes + held > limit.limit for limit in limits):
             raise MemoryTooSmall(f"{self.bundle.folder.name} needs {self._bytes} beside {held}")
 
-    def load(self, *, beside_others: bool = False) -> ServedModel:
+    def load_on_engine(self) -> ServedModel:
         """Return the loaded version."""
-        return self.store.load(self.bundle, self.names)
+        if self.tuned and self.bundle.folder.name in self.store.other_bytes:
+            raise BundleInvalid("the engine does not load")
+        return self.store.load(self.bundle, self.names, self._bytes)
+
+    def without_tuning(self, error: BundleInvalid) -> "FakeSelected | None":
+        """Return the folder on the other engine, if it has one."""
+        has_other = self.tuned and self.bundle.folder.name in self.store.other_bytes
+        return replace(self, tuned=False) if has_other else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
 from rerank_service.engine.process_memory import ProcessMemory, process_memory
+from rerank_service.errors import BundleInvalid
 from rerank_service.lifecycle.background import run_in_background
 from rerank_service.lifecycle.freed_memory import give_back_freed_memory
 from rerank_service.models.bundle import Bundle
@@ -36,8 +37,12 @@ class Selected(Protocol):
     def check_memory(self, limits: Sequence[MemoryLimit], held: int = 0) -> None:
         """Raise MemoryTooSmall if the model cannot fit."""
 
-    def load(self, *, beside_others: bool = False) -> ServedModel:
-        """Load the model, warm it up and check it. `beside_others`: other models are loaded. Blocks."""
+    def load_on_engine(self) -> ServedModel:
+        """Load the model, warm it up and check it. Blocks. Raises BundleInvalid if its engine fails."""
+
+    def without_tuning(self, error: BundleInvalid) -> "Selected | None":
+        """Return the choice without the tuning, whose engine has failed with an error. None: there is no other engine.
+        Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class VersionLoader:
     async def load(self, entry: ModelEntry, serving_digest: str, make_room: MakeRoom) -> Version | None:
         """Load a version, warm it up and check it. Return None if the version with `serving_digest` is the same one.
 
+        If the engine of a tuning fails, the version is loaded as without the tuning.
+
         Raises:
             BundleInvalid: the model cannot be served.
             MemoryTooSmall: it does not fit beside the loaded models.
@@ -86,11 +93,13 @@ class VersionLoader:
             selected = await run_in_background(lambda: self._select(self.options_of(entry)))
             if serving_digest and selected.bundle.digest == serving_digest:
                 return None
-            await give_back_freed_memory()  # else it counts as used, and an idle model is unloaded in vain
-            while await run_in_background(lambda: selected.may_exceed(self._read_limits())):
-                if not await make_room():
-                    break
-            return await self._checked(selected)
+            try:
+                return await self._beside_others(selected, make_room)
+            except BundleInvalid as error:
+                other = await run_in_background(partial(selected.without_tuning, error))
+                if other is None:
+                    raise
+            return await self._beside_others(other, make_room)
 
     async def idle(self) -> None:
         """Wait until no model is being loaded."""
@@ -112,10 +121,18 @@ class VersionLoader:
         await give_back_freed_memory()
         return self._read_memory()
 
+    async def _beside_others(self, selected: Selected, make_room: MakeRoom) -> Version:
+        """Make room for a model, check that it fits, and load it."""
+        await give_back_freed_memory()  # else it counts as used, and an idle model is unloaded in vain
+        while await run_in_background(lambda: selected.may_exceed(self._read_limits())):
+            if not await make_room():
+                break
+        return await self._checked(selected)
+
     async def _checked(self, selected: Selected) -> Version:
         memory = self._read_memory()
         held = memory.held if memory is not None and self._loaded_any else 0
         await run_in_background(lambda: selected.check_memory(self._read_limits(), held))
-        version = Version(*await self.measured(partial(selected.load, beside_others=self._loaded_any)))
+        version = Version(*await self.measured(selected.load_on_engine))
         self._loaded_any = True
         return version

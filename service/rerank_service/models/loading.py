@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from rerank_service.engine.cgroup_limits import MemoryLimit, memory_limits
-from rerank_service.engine.process_memory import process_memory, return_free_memory
+from rerank_service.engine.kinds import Engine
+from rerank_service.engine.process_memory import return_free_memory
 from rerank_service.error_text import one_line
 from rerank_service.errors import BundleInvalid
 from rerank_service.models.build import build_model
@@ -33,6 +34,8 @@ class SelectedModel:
     options: ModelOptions
     selection: Selection
     cache: Cache
+    refused: Engine | None = None
+    """Engine of a tuning on which the model does not load. None: none was tried."""
 
     @property
     def lanes(self) -> int:
@@ -56,11 +59,11 @@ class SelectedModel:
         """
         check_memory(self.bundle, self.selection.engine, self.lanes, limits, held)
 
-    def load(self, *, beside_others: bool = False) -> ServedModel:
-        """Load the model and warm it up. Blocks.
+    def load(self) -> ServedModel:
+        """Load the model while the process holds no other one, and warm it up. Blocks.
 
-        If it cannot be served on the engine of a tuning, log a warning and load it as without the tuning. Its memory is
-        checked again then. `beside_others`: the process holds other models, whose memory counts.
+        If it cannot be served on the engine of a tuning, load it as without the tuning. Its memory is checked again
+        then.
 
         Raises:
             BundleInvalid: the model cannot be served on this engine.
@@ -68,32 +71,48 @@ class SelectedModel:
                 other one.
         """
         try:
-            return load_on(self.bundle, self.options, self.selection, self.cache)
+            return self.load_on_engine()
         except BundleInvalid as error:
-            other = self._without_tuning(one_line(error))
+            other = self.without_tuning(error)
             if other is None:
                 raise
-            self.bundle.check_unchanged()
-        _log.warning(
-            "tuned engine not used",
-            engine=str(self.selection.engine),
-            why=other.selection.explanation,
-            used=str(other.selection.engine),
-            next="run `rerank tune` with these settings",
-        )
         return_free_memory()  # that of the engine that failed
-        other.check_memory(memory_limits(), _held() if beside_others else 0)
-        return replace(other.load(), refused=self.selection.engine)
+        other.check_memory(memory_limits())
+        return other.load_on_engine()
 
-    def _without_tuning(self, problem: str) -> "SelectedModel | None":
-        """Return the choice without the tuning, whose engine has this problem; None if there is no other engine."""
+    def load_on_engine(self) -> ServedModel:
+        """Load the model on the selected engine, and warm it up. Blocks.
+
+        Raises:
+            BundleInvalid: the model cannot be served on this engine.
+        """
+        model = load_on(self.bundle, self.options, self.selection, self.cache)
+        return replace(model, refused=self.refused)
+
+    def without_tuning(self, error: BundleInvalid) -> "SelectedModel | None":
+        """Return the choice without the tuning, whose engine has failed with an error. Log a warning. Blocks.
+
+        None: there is no tuning, or no other engine.
+
+        Raises:
+            BundleInvalid: the files of the model changed since they were verified.
+        """
         if self.selection.tuned is None:
             return None
         choice = untuned(self.bundle, runnable_request(self.bundle, self.options.requested))
         if choice.engine == self.selection.engine:
             return None
+        self.bundle.check_unchanged()
         reason = f"{self.selection.engine}, which a tuning chose, does not load"
-        return replace(self, selection=replace(choice, explanation=f"{reason}: {problem}", reason=reason))
+        why = f"{reason}: {one_line(error)}"
+        _log.warning(
+            "tuned engine not used",
+            engine=str(self.selection.engine),
+            why=why,
+            used=str(choice.engine),
+            next="run `rerank tune` with these settings",
+        )
+        return replace(self, selection=replace(choice, explanation=why, reason=reason), refused=self.selection.engine)
 
 
 def select_model(options: ModelOptions) -> SelectedModel:
@@ -144,11 +163,6 @@ def load_on(bundle: Bundle, options: ModelOptions, selection: Selection, cache: 
     check_golden(model)
     bundle.check_unchanged()
     return model
-
-
-def _held() -> int:
-    memory = process_memory()
-    return 0 if memory is None else memory.held
 
 
 def _check_digest(bundle: Bundle, required: str | None) -> None:

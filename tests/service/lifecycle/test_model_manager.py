@@ -270,6 +270,25 @@ async def test_room_is_made_by_the_idle_model_that_was_used_longest_ago(store: F
         assert server.manager.statuses()[2].reason == "model 'z' needs its memory"
 
 
+async def test_room_is_made_for_the_engine_in_place_of_one_that_fails(store: FakeStore) -> None:
+    """It needs more memory than the engine of the tuning, which does not load."""
+    store.limit, store.other_bytes["z"] = 350 * MB, 200 * MB
+    names = ("x", "y", "z")
+    async with managed(store, *(entry(name, on_demand=True) for name in names)) as server:
+        for name in names:
+            assert await server.rank(name) == 1
+        assert server.states() == {"x": "unloaded", "y": "ready", "z": "ready"}
+
+
+async def test_an_engine_in_place_of_one_that_fails_may_not_fit(store: FakeStore) -> None:
+    """The memory of the loaded models counts, as before any load."""
+    store.limit, store.other_bytes["z"] = 350 * MB, 300 * MB
+    async with managed(store, entry("a")) as server:
+        with pytest.raises(NoMemory, match="z needs 300000000 beside 100000000"):
+            await server.manager.load("z", Path("/bundles/z"))
+        assert store.loads == ["a"]
+
+
 async def test_a_load_waits_for_the_memory_of_a_removed_model(store: FakeStore) -> None:
     """The removed model finishes its requests first."""
     store.limit = 250 * MB

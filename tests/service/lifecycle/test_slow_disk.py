@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rerank_service.lifecycle.model_manager import ModelManager
-from support.managed import FakeSelected, FakeStore, entry, managed
+from support.managed import MB, FakeSelected, FakeStore, entry, managed
 
 
 class SlowDisk:
@@ -87,12 +87,13 @@ async def test_a_model_serves_while_the_folder_of_another_has_changed(store: Fak
         assert await task
 
 
-@pytest.mark.parametrize("step", ["check_memory", "may_exceed", "load"])
+@pytest.mark.parametrize("step", ["check_memory", "may_exceed", "load_on_engine", "without_tuning"])
 async def test_a_model_serves_while_the_files_of_another_are_read(
     step: str, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The estimate of the memory reads the graph, and the load all files."""
+    """The estimate of the memory reads the graph, and the load all files. A failed engine looks for changed files."""
     slow = SlowDisk()
+    store.other_bytes["b"] = 100 * MB
     async with managed(store, entry("a")) as server:
         intact = getattr(FakeSelected, step)
 

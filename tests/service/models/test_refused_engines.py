@@ -13,10 +13,8 @@ from structlog.testing import capture_logs
 
 from rerank_service.engine.cgroup_limits import MemoryLimit
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
-from rerank_service.engine.process_memory import ProcessMemory
-from rerank_service.errors import BundleInvalid, MemoryTooSmall
+from rerank_service.errors import BundleInvalid
 from rerank_service.lifecycle.version_loading import VersionLoader
-from rerank_service.models import loading
 from rerank_service.models.bundle import Bundle, write_manifest
 from rerank_service.models.catalog.entry import ModelEntry
 from rerank_service.models.files import TOKENIZER
@@ -78,36 +76,20 @@ def test_a_start_without_the_engine_of_its_tuning(tmp_path: Path, *, golden: boo
     assert (loaded.status, loaded.text) == (Status.SLOW, f"loaded on cpu fp32, because {model.info.explanation}")
 
 
-async def test_the_other_engine_is_not_loaded_without_memory(
-    small_model: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The memory of the models that are loaded counts: else the kernel would end the process. What the engine that
-    failed has freed does not count."""
-    limit, calls = 10**9, list[str]()
-
-    def held() -> ProcessMemory:
-        calls.append("measured")
-        return ProcessMemory(limit, limit)
-
-    monkeypatch.setattr(loading, "memory_limits", lambda: (MemoryLimit(Path("/memory.max"), limit, 0, limit),))
-    monkeypatch.setattr(loading, "process_memory", held)
-    monkeypatch.setattr(loading, "return_free_memory", lambda: calls.append("freed"))
-    tuned = _tuned_for_int8(write_small_model(tmp_path / "tuned", broken_int8=True), tmp_path / "cache")
-    options = {"first": replace(tuned, folder=small_model.folder), "tuned": tuned}
-    loader = VersionLoader(lambda entry: options[entry.place], read_limits=lambda: ())
-    first, second = (ModelEntry(folder=each.folder, place=place) for place, each in options.items())
+async def test_room_is_made_for_each_engine_that_is_tried(tmp_path: Path) -> None:
+    """The other engine may need more memory than that of the tuning."""
+    tuned, full = _tuned_for_int8(write_small_model(tmp_path / "tuned", broken_int8=True), tmp_path / "cache"), 10**9
+    asked: list[str] = []
 
     async def no_room() -> bool:
+        asked.append("room")
         return False
 
-    alone = await loader.load(second, "", no_room)
-    assert alone is not None
-    assert alone.model.encoder.engine == CPU_FP32
-    assert calls == ["freed"]
-    await loader.load(first, "", no_room)
-    with pytest.raises(MemoryTooSmall, match="the process with the loaded models holds 1,000 MB"):
-        await loader.load(second, "", no_room)
-    assert calls == ["freed", "freed", "measured"]
+    loader = VersionLoader(lambda _: tuned, read_limits=lambda: (MemoryLimit(Path("/memory.max"), full, 0, full),))
+    version = await loader.load(ModelEntry(folder=tuned.folder, place="test"), "", no_room)
+    assert version is not None
+    assert (version.model.encoder.engine, version.model.refused) == (CPU_FP32, _INT8)
+    assert asked == ["room", "room"]
 
 
 def test_a_requested_engine_that_does_not_load_is_an_error(tmp_path: Path) -> None:
