@@ -100,6 +100,18 @@ def test_systemd_starts_a_server_again_that_a_fault_has_ended(unit: configparser
     assert f"`--host unix:/run/{unit['RuntimeDirectory']}`" in page, "without it, the server cannot write to /run"
 
 
+def test_prometheus_reaches_the_metrics_of_the_unit(unit: configparser.SectionProxy) -> None:
+    """They are on the REST port. The job is that of the alerts."""
+    settings = settings_of(dict(pair.split("=", 1) for pair in unit["Environment"].split()))
+    assert settings.metrics_port is None
+    (block,) = re.findall(r"^  ```yaml\n(  scrape_configs:.*?)  ```", OPERATIONS, re.DOTALL | re.MULTILINE)
+    (job,) = yaml.safe_load(block)["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"rerank.example.com:{settings.rest_port}"]}]
+    assert f"http://HOST:{settings.rest_port}/metrics" in OPERATIONS
+    rules = (DEPLOY / "monitoring" / "prometheus-rule.yaml").read_text()
+    assert set(re.findall(r'\bjob="(\w+)"', rules)) == {job["job_name"]}
+
+
 def test_systemd_starts_the_server_after_network_file_systems() -> None:
     """A model on one would be missing, which ends the start with the status of a wrong setting."""
     parser = configparser.ConfigParser(delimiters="=", interpolation=None)
