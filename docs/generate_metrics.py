@@ -40,8 +40,8 @@ No label has a value that a caller can choose, so callers cannot add series.
 [OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/), each with its labels and buckets. So
 dashboards for these names work. `process_…` are those of all servers with a Prometheus client, on Linux.
 
-Health checks, reflection, `/metrics` and files of the playground are not counted, unless they end with 401, 403, 404
-or 405. Requests that gRPC or uvicorn rejects itself, such as a
+Health checks, reflection, `/metrics` and files of the playground are not counted, unless they end with 401, 403, 404,
+405 or 500. Requests that gRPC or uvicorn rejects itself, such as a
 message beyond `--max-message-bytes` or an invalid HTTP header, reach neither the metrics nor the access log.
 """
 _HEAD = "| metric | type | labels | meaning |\n|---|---|---|---|"

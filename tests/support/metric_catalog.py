@@ -12,24 +12,13 @@ from rerank_service.metrics.core_state import CoreState, ModelState
 from rerank_service.metrics.exposition import Metrics
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.observability.loop_turns import LoopTurns
-from rerank_service.observability.request_record import RequestRecord, failure_of
+from rerank_service.observability.request_record import failure_of
 from rerank_service.scheduling.totals import WorkTotals
+from support.request_records import RECORD
 
 _INFO = ModelInfo(name="small", precision="fp32", provider="CPUExecutionProvider", max_tokens=512, lanes=1)
 _TOTALS = WorkTotals(batches=1, pairs=1, real_tokens=1, padded_tokens=1, cache_hits=1, busy_seconds={0: 1.0})
-_REST = RequestRecord(
-    id="1",
-    protocol="rest",
-    method="POST",
-    call="/v1/rerank",
-    route="/v1/rerank",
-    client="",
-    status=200,
-    seconds=1.0,
-    model="small",
-    ranked=True,
-    forecast_error=1.0,
-)
+_REST = replace(RECORD, forecast_error=1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,24 +9,13 @@ from rerank_service.api.auth import Keys, KnownKey, digest
 from rerank_service.errors import InvalidRequest, Overloaded
 from rerank_service.metrics.core_state import CoreState
 from rerank_service.metrics.exposition import Metrics
-from rerank_service.observability.request_record import RequestRecord, failure_of
+from rerank_service.observability.request_record import failure_of
 from rerank_service.scheduling.caller import Caller
 from rerank_service.scheduling.totals import WorkTotals
+from support.request_records import RECORD
 
 _TOTALS = WorkTotals(batches=0, pairs=0, real_tokens=0, padded_tokens=0, cache_hits=0, busy_seconds={})
-_RECORD = RequestRecord(
-    id="1",
-    protocol="rest",
-    method="POST",
-    call="/v1/rerank",
-    route="/v1/rerank",
-    client="",
-    status=200,
-    seconds=1.0,
-    model="small",
-    ranked=True,
-    documents=3,
-)
+_RECORD = replace(RECORD, documents=3)
 
 
 class _File:

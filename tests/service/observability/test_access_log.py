@@ -11,20 +11,13 @@ from rerank_service.errors import InferenceFailed, InvalidRequest
 from rerank_service.observability.access_log import AccessLog, AccessLogMode
 from rerank_service.observability.request_record import RequestRecord, failure_of
 from rerank_service.settings import Settings
+from support.request_records import RECORD
 
-RECORD = RequestRecord(
-    id="mine",
-    protocol="rest",
-    method="POST",
-    call="/v2/rerank",
-    route="/v2/rerank",
-    client="10.0.0.1",
-    status=200,
+RANKED = replace(
+    RECORD,
     seconds=0.0123456,
     dialect="cohere_v2",
-    model="small",
     key="search",
-    ranked=True,
     documents=3,
     tokens=42,
     queue=0.001,
@@ -32,7 +25,7 @@ RECORD = RequestRecord(
     inference=0.003,
 )
 REFUSED = replace(
-    RECORD, status=400, failure=failure_of(InvalidRequest("query is empty", field="query", reason="empty"))
+    RANKED, status=400, failure=failure_of(InvalidRequest("query is empty", field="query", reason="empty"))
 )
 
 
@@ -50,7 +43,7 @@ def test_modes_are_those_of_the_setting() -> None:
 
 def test_line_has_all_facts() -> None:
     """Times are in milliseconds."""
-    assert _lines("all", RECORD) == [
+    assert _lines("all", RANKED) == [
         {
             "event": "request finished",
             "log_level": "info",
@@ -93,7 +86,7 @@ def test_line_of_an_error_has_the_reason() -> None:
 )
 def test_modes_select_lines(mode: AccessLogMode, statuses: list[int | str]) -> None:
     """A cancelled request is an error, too."""
-    records = [replace(RECORD, status=status) for status in (200, 400, 499, "OK", "CANCELLED")]
+    records = [replace(RANKED, status=status) for status in (200, 400, 499, "OK", "CANCELLED")]
     assert [line["status"] for line in _lines(mode, *records)] == statuses
 
 
@@ -101,5 +94,5 @@ def test_modes_select_lines(mode: AccessLogMode, statuses: list[int | str]) -> N
 def test_unexpected_errors_are_logged_in_every_mode(mode: AccessLogMode) -> None:
     """The response names the request id only, so the log is the only place of the error."""
     error = ZeroDivisionError()
-    (line,) = _lines(mode, replace(RECORD, status=500, failure=failure_of(error)))
+    (line,) = _lines(mode, replace(RANKED, status=500, failure=failure_of(error)))
     assert (line["log_level"], line["exc_info"], line["reason"]) == ("error", error, "internal")

@@ -1,49 +1,40 @@
 """docs/traces.md names every attribute of a span."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rerank_service.errors import Overloaded
 from rerank_service.observability.request_record import OTHER, RankedText, RequestRecord, Texts, failure_of
 from rerank_service.tracing.attributes import call_attributes, result_attributes, text_attributes
+from support.request_records import RECORD
 
 _PAGE = (Path(__file__).parents[3] / "docs" / "traces.md").read_text()
 _TABLE = _PAGE.split("## Attributes")[1].split("- **Status:**")[0]
 
 
-def _record(**changes: Any) -> RequestRecord:
-    facts: dict[str, Any] = {
-        "id": "mine",
-        "protocol": "rest",
-        "method": "POST",
-        "call": "/v2/rerank",
-        "route": "/v2/rerank",
-        "client": "127.0.0.1",
-        "status": 429,
-        "seconds": 1.0,
-        "dialect": "cohere_v2",
-        "model": "small",
-        "asked_model": "small",
-        "key": "search",
-        "documents": 1,
-        "is_ranking": True,
-        "ranked": True,
-        "top_n": 1,
-        "failure": failure_of(Overloaded("full", retry_after=1.0)),
-    }
-    return RequestRecord(**facts | changes)
+_REFUSED = replace(
+    RECORD,
+    status=429,
+    dialect="cohere_v2",
+    asked_model="small",
+    key="search",
+    documents=1,
+    is_ranking=True,
+    top_n=1,
+    failure=failure_of(Overloaded("full", retry_after=1.0)),
+)
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        _record(),
-        _record(method="BREW", route=OTHER),
-        _record(protocol="grpc", status="RESOURCE_EXHAUSTED"),
-        _record(protocol="grpc", route=OTHER, status="UNIMPLEMENTED"),
+        _REFUSED,
+        replace(_REFUSED, method="BREW", route=OTHER),
+        replace(_REFUSED, protocol="grpc", status="RESOURCE_EXHAUSTED"),
+        replace(_REFUSED, protocol="grpc", route=OTHER, status="UNIMPLEMENTED"),
     ],
 )
 def test_every_attribute_is_documented(record: RequestRecord) -> None:
