@@ -16,7 +16,7 @@ _YAML = b"""# Models of the search team
   provider: cpu
   precision: fp32
   weight: 2.5
-  digest: 2d1145caeb11115d365a05be2f996bc3a909ce06a93358c4265f9da6ebe436ad
+  digest: 94a044b3284d0924ac0b3a055e918f77393d68222eba64c063d6c13ba4d0bf2a
 - &other
   bundle: m
   name: second
