@@ -40,18 +40,18 @@ def discard_unwritable() -> None:
 
 def write_then_print(writes: Iterable[Callable[[], object]], show: Callable[[], object]) -> None:
     """Write the files of a command, and then print its result. A file that cannot be written keeps nothing else from
-    being written or printed.
+    being written or printed. If a generator of `writes` fails, the result is printed, too.
 
     Files come first: the reader of the output may have ended, as in `rerank eval … | head -1`. Then, rich ends the
     process when it prints, so errors of files are raised after that.
 
     Raises:
         OutputNotWritten: several files cannot be written.
-        Exception: that of one of `writes`, or else that of `show`.
+        Exception: that of one of `writes` or of their generator, or else that of `show`.
     """
     from rerank_service.errors import OperatorError, OutputNotWritten  # imports gRPC, which `--version` does not need
 
-    errors = [error for write in writes if (error := _error_of(write)) is not None]
+    errors = _errors_of(writes)
     if not errors:
         show()
         return
@@ -63,12 +63,18 @@ def write_then_print(writes: Iterable[Callable[[], object]], show: Callable[[], 
     raise OutputNotWritten("; ".join(map(_text, errors))) from errors[0]
 
 
-def _error_of(write: Callable[[], object]) -> Exception | None:
+def _errors_of(writes: Iterable[Callable[[], object]]) -> list[Exception]:
+    """Run all `writes`, and return their errors, and that of a generator which makes them."""
+    errors: list[Exception] = []
     try:
-        write()
-    except Exception as error:  # noqa: BLE001 - raised again by the caller
-        return error
-    return None
+        for write in writes:
+            try:
+                write()
+            except Exception as error:  # noqa: BLE001 - raised again by the caller
+                errors.append(error)
+    except Exception as error:  # noqa: BLE001 - as above
+        errors.append(error)
+    return errors
 
 
 def _text(error: Exception) -> str:

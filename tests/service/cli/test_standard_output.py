@@ -6,11 +6,14 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from rerank_service.cli.standard_output import escape_unencodable
+from rerank_service.cli.standard_output import escape_unencodable, write_then_print
+from rerank_service.errors import FileInvalid, OutputNotWritten
 from support.commands import rerank
 from support.process import command
 
@@ -79,3 +82,29 @@ def test_an_encoding_without_the_characters_ends_no_command(tmp_path: Path) -> N
     """The error of the command is printed, and its status kept."""
     done = rerank("rank", "東京", "--file", "none.txt", cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (1, "rerank: none.txt: No such file or directory\n")
+
+
+def _writes_that_stop(done: list[str], error: Exception) -> Iterator[Callable[[], None]]:
+    yield partial(done.append, "file")
+    raise error
+
+
+def test_generator_that_fails_keeps_no_result_from_being_printed() -> None:
+    """Its error is raised afterwards, as that of a file is."""
+    done: list[str] = []
+    with pytest.raises(FileInvalid, match=r"^no more files$"):
+        write_then_print(_writes_that_stop(done, FileInvalid("no more files")), partial(done.append, "printed"))
+    assert done == ["file", "printed"]
+
+
+def test_error_of_a_generator_is_reported_beside_that_of_a_file(tmp_path: Path) -> None:
+    """Both are operator errors: one message names them."""
+    done: list[str] = []
+
+    def writes() -> Iterator[Callable[[], object]]:
+        yield partial((tmp_path / "none/figures.json").write_text, "{}")
+        raise FileInvalid("no more files")
+
+    with pytest.raises(OutputNotWritten, match=r"none/figures\.json: No such file or directory; no more files$"):
+        write_then_print(writes(), partial(done.append, "printed"))
+    assert done == ["printed"]
