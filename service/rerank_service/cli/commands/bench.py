@@ -67,13 +67,13 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from rerank_service.tools.extra_packages import MATPLOTLIB, check_extra
     from rerank_service.tools.loadtest.address import target
     from rerank_service.tools.loadtest.dialects import Dialect
-    from rerank_service.tools.loadtest.latency_plot import check_installed
 
     levels, workload = _levels(arguments), _workload(arguments)
     if arguments.png:
-        check_installed()
+        check_extra("bench", MATPLOTLIB)
     check_writable(arguments.json, arguments.png)
     dialect = None if arguments.dialect == "auto" else Dialect(arguments.dialect)
     address = chosen_server(arguments).address

@@ -67,9 +67,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from rerank_service.models.bundle import open_bundle
     from rerank_service.models.files import model_folder
-    from rerank_service.tools.calibration.calibrate import calibrate, check_installed
+    from rerank_service.tools.calibration.calibrate import calibrate
+    from rerank_service.tools.extra_packages import MATPLOTLIB, check_extra
 
-    check_installed()
+    check_extra("calibrate", MATPLOTLIB | {"scikit-learn": "sklearn"})
     arguments.model = model_folder(arguments.model)
     bundle = open_bundle(arguments.model)
     picture = arguments.picture or Path(f"{os.path.realpath(arguments.out or bundle.folder)}-reliability.png")

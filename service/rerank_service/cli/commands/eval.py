@@ -119,10 +119,10 @@ def _print(scorer: "Scorer", evaluated: "list[CollectionResult]", measures: "Mea
 
 def _check_output(arguments: argparse.Namespace) -> None:
     """Check the output files before minutes of work for their content."""
-    from rerank_service.tools.evaluation.ndcg_plot import check_installed
+    from rerank_service.tools.extra_packages import MATPLOTLIB, check_extra
 
     if arguments.png is not None:
-        check_installed()
+        check_extra("bench", MATPLOTLIB)
     check_writable(arguments.json, arguments.ranked, arguments.png)
 
 

@@ -6,12 +6,10 @@ a document, and not how common the grade was in the labelled sample.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_service.errors import ExtraMissing
 from rerank_service.ranking.calibration_curve import Calibration
 from rerank_service.ranking.scores import Activation, ScoreType, relevance
 from rerank_service.tools.calibration.fit import LabelSample, Method
@@ -54,17 +52,6 @@ class CalibrationResult:
     def after(self) -> Quality:
         """Quality of the chosen method on held-out labels."""
         return self.choice.chosen.quality
-
-
-def check_installed() -> None:
-    """Check the optional packages before any work is done.
-
-    Raises:
-        ExtraMissing: matplotlib or scikit-learn is not installed.
-    """
-    for package, module in (("matplotlib", "matplotlib"), ("scikit-learn", "sklearn")):
-        if find_spec(module) is None:
-            raise ExtraMissing(package, "calibrate")
 
 
 def calibrate(

@@ -1,24 +1,12 @@
 """Draw nDCG before and after the model, for each collection. Needs matplotlib, from the extra `bench`."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from rerank_service.errors import ExtraMissing
 from rerank_service.tools.evaluation.evaluate import CollectionResult
 from rerank_service.tools.evaluation.measures import NDCG
-
-
-def check_installed() -> None:
-    """Check the optional package before any work is done.
-
-    Raises:
-        ExtraMissing: matplotlib is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise ExtraMissing("matplotlib", "bench")
 
 
 def draw_ndcg(results: Sequence[CollectionResult], model: str, path: Path) -> None:

@@ -1,24 +1,9 @@
 """Draw throughput and latency by load level. Needs matplotlib, from the extra `bench`."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from rerank_service.installation import install_command
-from rerank_service.tools.loadtest.errors import LoadTestFailed
 from rerank_service.tools.loadtest.load_report import Level, LoadReport
-
-
-def check_installed() -> None:
-    """Check the optional package before any work is done.
-
-    Raises:
-        LoadTestFailed: matplotlib is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise LoadTestFailed(
-            f"--png needs matplotlib, which is not installed. Install the extra bench: {install_command('bench')}"
-        )
 
 
 def draw_load(report: LoadReport, path: Path) -> None:
