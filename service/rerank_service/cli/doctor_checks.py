@@ -46,7 +46,7 @@ def settings_checks(settings: Settings, *, loads: bool) -> list[Check]:
         Check("API keys", partial(_keys, settings), _FILE_FIX),
         Check("ports", partial(_ports, settings), "give other addresses or ports"),
         Check("open files", partial(_open_files, settings), "check that the limit of open files can be read"),
-        Check("Admin", partial(_admin, settings), "change the setting as the message says"),
+        *_admin_checks(settings),
         Check("traces", partial(_traces, settings), "change the setting or the variable as the message says"),
         Check("cache", partial(_cache, settings), "set --cache or RERANK_CACHE to a folder that can be written"),
         Check("models", partial(_models, settings, loads=loads), _FILE_FIX),
@@ -124,15 +124,16 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     addresses = listen_addresses(settings.host)
     tcp = [each for each in addresses if isinstance(each, TcpAddress)]
     ports = [("--grpc-port", settings.grpc_port, grpc_answers), ("--rest-port", settings.rest_port, rest_answers)]
-    if (metrics := metrics_options(settings, addresses)) is not None:
-        ports.append(("--metrics-port", metrics.port, metrics_answer))
     for flag, port, answers in ports if tcp else ():
         reserve = partial(reserved_port, tcp, port, flag=flag)
-        is_own = partial(is_own_port, settings, tcp[0], port, answers, has_tls=flag != "--metrics-port")
-        yield port_finding(flag, port, reserve, is_own)
+        yield port_finding(flag, port, reserve, partial(is_own_port, settings, tcp[0], port, answers))
     for each in addresses:
         if not isinstance(each, TcpAddress):
             yield from _sockets(each)
+    if (metrics := metrics_options(settings, addresses)) is not None:  # last: a wrong setting is an error
+        reserve = partial(reserved_port, tcp, metrics.port, flag="--metrics-port")
+        is_own = partial(is_own_port, settings, tcp[0], metrics.port, metrics_answer, has_tls=False)
+        yield port_finding("--metrics-port", metrics.port, reserve, is_own)
 
 
 def _sockets(listens: "UnixAddress") -> Iterator[Finding]:
@@ -160,28 +161,46 @@ def _open_files(settings: Settings) -> Iterator[Finding]:
         yield descriptors_finding(descriptors(all_connections(settings, addresses)))
 
 
-def _admin(settings: Settings) -> Iterator[Finding]:
+def _admin_checks(settings: Settings) -> list[Check]:
+    """Return the checks of Admin, each on its own; none if its port is off."""
     if settings.admin_port is None:
-        return
-    from rerank_service.admin_port import admin_keys_problem, admin_options, bundle_folders
-    from rerank_service.api.address import TcpAddress
+        return []
+    fix = "change the setting as the message says"
+    return [Check("Admin", partial(find, settings), fix) for find in (_bundles_root, _admin_keys, _admin_port)]
+
+
+def _bundles_root(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.admin_port import bundle_folders
+
+    bundle_folders(settings)  # raises an error for a wrong --bundles-root
+    yield from ()
+
+
+def _admin_keys(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.admin_port import admin_keys_problem, admin_options
+    from rerank_service.wiring import api_keys
+
+    keys = api_keys(settings)
+    admin_options(settings, keys)  # raises an error for a wrong --admin-host
+    if (problem := admin_keys_problem(keys)) is not None:
+        yield wrong("Admin", problem, "set `admin: true` for a key in --api-keys-file")
+
+
+def _admin_port(settings: Settings) -> Iterator[Finding]:
+    from rerank_service.api.address import TcpAddress, listen_addresses
     from rerank_service.api.tcp_sockets import reserved_port
     from rerank_service.cli.doctor_running_server import is_own_port
     from rerank_service.tools.doctor.answers import grpc_answers
     from rerank_service.tools.doctor.ports import port_finding
-    from rerank_service.wiring import api_keys
 
-    bundle_folders(settings)  # raises an error for a wrong --bundles-root
-    keys = api_keys(settings)
-    options = admin_options(settings, keys)
-    if options is None:
+    port, tcp = settings.admin_port, []
+    with suppress(SettingsInvalid):  # the check of the keys reports wrong addresses
+        addresses = listen_addresses(settings.admin_host, flag="--admin-host")
+        tcp = [each for each in addresses if isinstance(each, TcpAddress)]
+    if port is None or not tcp:
         return
-    if (problem := admin_keys_problem(keys)) is not None:
-        yield wrong("Admin", problem, "set `admin: true` for a key in --api-keys-file")
-    tcp = [each for each in options.addresses if isinstance(each, TcpAddress)]
-    reserve = partial(reserved_port, tcp, options.port, flag="--admin-port", host_flag="--admin-host")
-    is_own = partial(is_own_port, settings, tcp[0], options.port, grpc_answers)
-    yield port_finding("--admin-port", options.port, reserve, is_own)
+    reserve = partial(reserved_port, tcp, port, flag="--admin-port", host_flag="--admin-host")
+    yield port_finding("--admin-port", port, reserve, partial(is_own_port, settings, tcp[0], port, grpc_answers))
 
 
 def _traces(settings: Settings) -> Iterator[Finding]:

@@ -263,6 +263,31 @@ def test_port_in_use_is_wrong(used_port: int) -> None:
         assert f"127.0.0.1:{used_port}: Address already in use" in found.text
 
 
+def test_all_mistakes_of_admin_are_found(used_port: int, tmp_path: Path) -> None:
+    """A wrong folder, keys that admit nobody, and a port in use: each is a finding of its own."""
+    (tmp_path / "keys.json").write_text(json.dumps([{"name": "a", "key": "secret"}]))
+    keys, root = ("--api-keys-file", str(tmp_path / "keys.json")), ("--bundles-root", "absent")
+    folder, nobody, port = _not_ok(_found(*_FREE, "--quick", *keys, *root, "--admin-port", str(used_port)))
+    assert (folder.name, "--bundles-root or RERANK_BUNDLES_ROOT is 'absent'" in folder.text) == ("Admin", True)
+    assert (nobody.name, "so all calls fail" in nobody.text) == ("Admin", True)
+    assert (port.name, f"127.0.0.1:{used_port}: Address already in use" in port.text) == ("--admin-port", True)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "absent.invalid"])
+def test_wrong_address_of_admin_is_one_finding(host: str) -> None:
+    """One that other machines reach without a key, and one that this machine does not have."""
+    found = _wrong(_found(*_FREE, "--quick", "--admin-port", "0", "--admin-host", host))
+    assert found.name == "Admin"
+    assert host in found.text
+
+
+def test_sockets_are_checked_beside_a_wrong_port_of_metrics() -> None:
+    """Metrics need a TCP address."""
+    folder, metrics = _not_ok(_found(*_FREE, "--quick", "--host", "unix:absent", "--metrics-port", "0"))
+    assert (folder.name, "absent is not an existing folder" in folder.text) == ("--host", True)
+    assert (metrics.name, "has Unix sockets only" in metrics.text) == ("ports", True)
+
+
 async def _metrics(_accept: str) -> tuple[bytes, str]:
     return b"rerank_build_info 1\n", "text/plain"
 
