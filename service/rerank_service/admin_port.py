@@ -26,20 +26,20 @@ _log = structlog.get_logger()
 
 @asynccontextmanager
 async def listening_for_admin(
-    settings: Settings, control: ModelControl, keys: Keys, tls: CertificateStore | None, observing: Observing
+    settings: Settings, options: GrpcOptions | None, control: ModelControl, keys: Keys, observing: Observing
 ) -> AsyncIterator[tuple[str, ...]]:
     """Serve Admin during the block, and yield the targets of its addresses; none if `--admin-port` is unset.
 
+    `options` are those of `admin_options`.
+
     Raises:
-        SettingsInvalid: other machines could reach the port without a key, or `--bundles-root` is wrong.
-        OSError: an address cannot be listened on.
+        SettingsInvalid: an address cannot be listened on, or `--bundles-root` is wrong.
     """
-    options = admin_options(settings, keys, tls)
     if options is None:
         yield ()
         return
     if (problem := admin_keys_problem(keys)) is not None:
-        _log.warning("no admin key", port=settings.admin_port, why=problem)
+        _log.warning("no admin key", port=options.port, why=problem)
     service = AdminMethods(control, bundle_folders(settings), keys).service
     async with grpc_server.listening((service,), keys, options, observing) as edge:
         await edge.set_ready(ready=True)
@@ -50,8 +50,8 @@ def admin_options(settings: Settings, keys: Keys, tls: CertificateStore | None =
     """Return the options of the port for Admin; None if it is off.
 
     Raises:
-        SettingsInvalid: other machines could reach the port, and no API key is required.
-        OSError: a host name has no address of this machine.
+        SettingsInvalid: other machines could reach the port, and no API key is required, or a host name has no address
+            of this machine.
     """
     if settings.admin_port is None:
         return None

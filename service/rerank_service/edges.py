@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rerank_service.admin_port import listening_for_admin
+from rerank_service.admin_port import admin_options, listening_for_admin
 from rerank_service.api.address import ListenAddress
+from rerank_service.api.free_ports import WantedPort, check_ports_free
 from rerank_service.api.grpc import server as grpc_server
+from rerank_service.api.grpc.options import GrpcOptions
 from rerank_service.api.grpc.rerank_v1 import RerankMethods
 from rerank_service.api.grpc.tei_v1 import TeiMethods
 from rerank_service.api.http import server as rest_server
 from rerank_service.api.http.app import build_app
 from rerank_service.api.http.metrics_port import metrics_app
 from rerank_service.api.http.metrics_route import MetricsRoute
+from rerank_service.api.http.options import RestOptions
 from rerank_service.api.http.playground.routes import Playground
 from rerank_service.api.http.routes import RerankRoutes
 from rerank_service.api.tls.store import CertificateStore
@@ -92,10 +95,11 @@ async def listening_edges(
     """Let all servers listen. `running_parts` stops them.
 
     Raises:
-        SettingsInvalid: an address cannot be listened on, or the settings of Admin are wrong.
+        SettingsInvalid: addresses cannot be listened on, or the settings of Admin are wrong.
     """
     rest, grpc = rest_options(settings, addresses, tls), grpc_options(settings, addresses, tls)
-    metrics_port = metrics_options(settings, addresses)
+    metrics_port, admin_port = metrics_options(settings, addresses), admin_options(settings, core.keys, tls)
+    check_ports_free(_wanted_ports(metrics_port, rest, grpc, admin_port))
     metrics = Metrics(
         partial(_state, core, manager), core.files.state, running_turns(), settings.max_connections, core.keys.names
     )
@@ -113,6 +117,15 @@ async def listening_edges(
     rest_edge = await running_parts.enter_async_context(rest_server.listening(app, rest, observers))
     services = (methods.service, *tei.services)
     grpc_edge = await running_parts.enter_async_context(grpc_server.listening(services, core.keys, grpc, observers))
-    admin = listening_for_admin(settings, manager, core.keys, tls, observers)
+    admin = listening_for_admin(settings, admin_port, manager, core.keys, observers)
     admin_targets = await running_parts.enter_async_context(admin)
     return Edges(rest_edge, grpc_edge, routes, metrics_urls, admin_targets)
+
+
+def _wanted_ports(*servers: GrpcOptions | RestOptions | None) -> list[WantedPort]:
+    """Return the ports of the servers that are on."""
+    return [
+        WantedPort(addresses=each.addresses, port=each.port, flag=each.port_flag, host_flag=each.host_flag)
+        for each in servers
+        if each is not None
+    ]

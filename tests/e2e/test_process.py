@@ -365,6 +365,16 @@ def _failing(*arguments: str, **variables: str) -> str:
     return done.stderr
 
 
+def test_start_names_all_ports_in_use() -> None:
+    """In one line, so that the next start is not in vain, too."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        rest, grpc = (str(taken.getsockname()[1]) for taken in (one, other))
+        line = _failing("serve", "--rest-port", rest, "--grpc-port", grpc)
+    assert line.count("\n") == 1
+    assert f"--rest-port or RERANK_REST_PORT is {rest}: " in line
+    assert f"--grpc-port or RERANK_GRPC_PORT is {grpc}: " in line
+
+
 def test_failed_start_gives_its_reason_in_one_line() -> None:
     """An address in use, a missing file, and a wrong setting. test_mistakes.py has many more."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

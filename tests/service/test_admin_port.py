@@ -1,6 +1,7 @@
 """Settings of the port of Admin, and which of them are refused."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,14 @@ def test_bundles_root_may_be_relative(small_model: Bundle, monkeypatch: pytest.M
     assert bundle_folders(Settings(bundles_root=Path())).allowed("small") == small_model.folder
 
 
+def _listening(settings: Settings, keys: Keys) -> AbstractAsyncContextManager[tuple[str, ...]]:
+    """Serve Admin during the block, as the server does."""
+    return listening_for_admin(settings, admin_options(settings, keys), StatedModels(), keys, Observing())
+
+
 async def _listen(keys: Keys, **settings: Any) -> list[tuple[str, ...]]:
     """Return the targets of the port, after a call to it."""
-    async with listening_for_admin(Settings(**settings), StatedModels(), keys, None, Observing()) as targets:
+    async with _listening(Settings(**settings), keys) as targets:
         for target in targets:
             with admin_client(target, api_key="root") as client:
                 assert await asyncio.to_thread(client.bundles) == []
@@ -97,7 +103,7 @@ async def test_port_is_on_with_a_number() -> None:
 async def test_port_in_use_names_its_setting() -> None:
     """And not --grpc-port."""
     settings = Settings(admin_port=0)
-    async with listening_for_admin(settings, StatedModels(), Keys(), None, Observing()) as (target,):
+    async with _listening(settings, Keys()) as (target,):
         with pytest.raises(
             SettingsInvalid, match=r"^--admin-port or RERANK_ADMIN_PORT is \d+: .*: Address already in use; give"
         ):
@@ -109,6 +115,6 @@ async def test_keys_without_an_admin_key_are_logged(*, admin: bool, events: list
     """The file may get one later, so the server starts."""
     keys = Keys(["open"], [KnownKey(digest("a"), Caller("a", admin=admin))])
     with capture_logs() as lines:
-        async with listening_for_admin(Settings(admin_port=0), StatedModels(), keys, None, Observing()):
+        async with _listening(Settings(admin_port=0), keys):
             pass
     assert [line["event"] for line in lines] == events

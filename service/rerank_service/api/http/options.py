@@ -30,6 +30,8 @@ class RestOptions:
     """Port of all TCP addresses. 0: the system chooses one."""
     port_flag: str = "--rest-port"
     """The setting of the port, for errors."""
+    host_flag: str = "--host"
+    """The setting of the addresses, for errors."""
     max_body_bytes: int
     """Maximum size of a request body, in bytes."""
     default_timeout: float

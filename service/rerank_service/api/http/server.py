@@ -94,7 +94,8 @@ def _sockets(options: RestOptions, files: ExitStack) -> list[socket.socket]:
     addresses = options.addresses
     tcp = [each for each in addresses if isinstance(each, TcpAddress)]
     with ExitStack() as opened:
-        sockets = [opened.enter_context(each) for each in listening_sockets(tcp, options.port, flag=options.port_flag)]
+        listening = listening_sockets(tcp, options.port, flag=options.port_flag, host_flag=options.host_flag)
+        sockets = [opened.enter_context(each) for each in listening]
         for path in (each.path("rest") for each in addresses if not isinstance(each, TcpAddress)):
             sockets.append(opened.enter_context(listening_unix_socket(path)))
             files.enter_context(removed_at_end(path))
