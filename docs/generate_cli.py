@@ -16,9 +16,10 @@ prints the same text. [Command line](../cli.md) shows how to find and use the co
 | exit status | meaning |
 |---|---|
 | 0 | The command did its work. |
-| 1 | The work failed: a call, a file that cannot be read, or a wrong row in it. The last line on standard error says \
-why. |
-| 2 | A flag, a variable or a setting is wrong. One line names it. |
+| 1 | The work failed: a call, an input file that cannot be read, a wrong row in it, or a disk or network file system. \
+The last line on standard error says why. |
+| 2 | A flag, a variable or a setting is wrong, or the model or file that it names is missing or invalid. One line \
+names it. |
 | 130 | The command was interrupted by Ctrl-C. `rerank serve` has 0 then. |
 """
 _HEAD = "| argument | meaning |\n|---|---|"

@@ -1,4 +1,4 @@
-"""Errors about the model that a setting names."""
+"""Errors about the model that a setting or an argument names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,10 @@ from rerank_service.settings_errors import flag, wrong_value
 
 
 @contextmanager
-def named_model(folder: Path | None) -> Iterator[None]:
+def named_model(folder: Path | None, *, has_variable: bool = True) -> Iterator[None]:
     """Raise errors about the model as errors of the setting `--model`. None: the bundled starter model.
+
+    `has_variable`: RERANK_MODEL sets it, too.
 
     Raises:
         SettingsInvalid: the block raised BundleInvalid or MemoryTooSmall.
@@ -21,4 +23,5 @@ def named_model(folder: Path | None) -> Iterator[None]:
         message = str(error)
         if folder is None or message.startswith(flag("")):  # another setting is the reason, such as --provider
             raise SettingsInvalid(message) from error
-        raise SettingsInvalid(wrong_value("model", str(folder), message)) from error
+        named = wrong_value("model", str(folder), message) if has_variable else f"--model is {str(folder)!r}: {message}"
+        raise SettingsInvalid(named) from error

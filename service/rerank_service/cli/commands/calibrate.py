@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_service.cli.commands import Command, positive
+from rerank_service.cli.model_errors import named_model
 from rerank_service.cli.output_file import check_outside_models, check_writable, named_in_errors, write_text
 from rerank_service.cli.standard_output import write_then_print
 from rerank_service.installation import command_name
@@ -72,13 +73,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
     check_extra("calibrate", MATPLOTLIB | {"scikit-learn": "sklearn"})
     arguments.model = model_folder(arguments.model)
-    bundle = open_bundle(arguments.model)
+    with named_model(arguments.model, has_variable=False):
+        bundle = open_bundle(arguments.model)
     picture = arguments.picture or Path(f"{os.path.realpath(arguments.out or bundle.folder)}-reliability.png")
     _check_output(arguments, bundle.folder, picture)
     labelled, digest = _labelled(arguments)
+    with named_model(arguments.model, has_variable=False):
+        logits = asyncio.run(_logits(arguments, labelled))
     calibrated = calibrate(
         labelled,
-        asyncio.run(_logits(arguments, labelled)),
+        logits,
         graded=arguments.graded,
         activation=bundle.manifest.activation,
         method=None if arguments.method == "auto" else arguments.method,

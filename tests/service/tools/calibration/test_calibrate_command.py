@@ -274,3 +274,12 @@ def test_query_that_is_too_long_is_named_with_its_line(
         file.write(json.dumps({"query": "1 " * 60_000, "document": "1", "label": 1}))
     assert rerank("calibrate", "--model", folder, "--labels", labels) == 1
     assert f"rerank: {labels}:101: query has 120,000 characters" in capsys.readouterr().err
+
+
+def test_missing_model_is_a_wrong_argument(
+    rerank: Callable[..., int], labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The status is that of other commands. No variable sets this option."""
+    absent = tmp_path / "absent"
+    assert rerank("calibrate", "--model", absent, "--labels", labels) == 2
+    assert capsys.readouterr().err.startswith(f"rerank: --model is {str(absent)!r}: {absent} is not a folder: ")
