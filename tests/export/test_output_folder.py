@@ -140,6 +140,18 @@ def test_current_folder_is_refused_before_the_download(out: str, refuse: Refuse,
     )
 
 
+@pytest.mark.parametrize("out", ["mine/new", "mine/further/new", "link/new"])
+def test_folder_inside_a_bundle_is_refused_before_the_download(out: str, refuse: Refuse, tmp_path: Path) -> None:
+    """A server would reject the bundle around it, which has files that its manifest does not list."""
+    bundle = write_small_model(tmp_path / "mine")
+    (tmp_path / "link").symlink_to("mine")
+    assert refuse("org/model", out) == (
+        f"--out {out} is inside the bundle {bundle.folder}, which a server rejects if it has other files: give a "
+        "folder outside this bundle"
+    )
+    assert {path.name for path in bundle.folder.iterdir()} == {*bundle.manifest.files, "manifest.json"}
+
+
 def test_file_is_not_replaced(source: Path, refuse: Refuse, tmp_path: Path) -> None:
     """A folder never takes the place of a file."""
     (tmp_path / "out").touch()

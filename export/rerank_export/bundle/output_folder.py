@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rerank_export.errors import ExportFailed
+from rerank_service.models.enclosing_bundle import enclosing_bundle
 from rerank_service.models.files import MANIFEST
 from rerank_service.models.manifest import Manifest
 
@@ -40,7 +41,8 @@ def check_output(out: Path) -> OutputFolder:
     """Check that a bundle can be written to `out`, before the work that takes minutes.
 
     Raises:
-        ExportFailed: something that is no bundle would be overwritten, or the folder cannot be written.
+        ExportFailed: something that is no bundle would be overwritten, another bundle would get further files, or the
+            folder cannot be written.
     """
     try:
         target = out.resolve()
@@ -49,6 +51,11 @@ def check_output(out: Path) -> OutputFolder:
     if Path.cwd().is_relative_to(target):
         raise ExportFailed(
             f"the output folder {out} is or contains the current folder, which would be deleted: choose another folder"
+        )
+    if (bundle := enclosing_bundle(out)) is not None:
+        raise ExportFailed(
+            f"--out {out} is inside the bundle {bundle}, which a server rejects if it has other files: give a folder "
+            "outside this bundle"
         )
     if not _is_free(target):
         raise ExportFailed(f"{_occupied(out)}: choose another folder, or remove it")

@@ -39,26 +39,14 @@ def check_outside_models(path: Path, models: Iterable[Path] = ()) -> None:
     Raises:
         SettingsInvalid: it is inside a bundle, or inside one of `models`.
     """
-    folders = {Path(os.path.realpath(folder)) for folder in models}
-    inside = next((folder for folder in _folders_of(path) if folder in folders or _is_bundle(folder)), None)
+    from rerank_service.models.enclosing_bundle import enclosing_bundle
+
+    inside = enclosing_bundle(path, models)
     if inside is not None:
         raise SettingsInvalid(
             f"{path} is inside the model folder {inside}, which a server rejects if it has other files: give a path "
             "outside this folder"
         )
-
-
-def _folders_of(path: Path) -> Iterator[Path]:
-    """Yield the folders that a file is in: those of its name, and those of the file that a link means."""
-    folder = Path(os.path.realpath(path.parent))
-    yield from (folder, *folder.parents)
-    yield from Path(os.path.realpath(path)).parents
-
-
-def _is_bundle(folder: Path) -> bool:
-    from rerank_service.models.files import MANIFEST, TOKENIZER
-
-    return (folder / MANIFEST).exists() and (folder / TOKENIZER).exists()
 
 
 def _check_distinct(paths: list[Path]) -> None:
