@@ -1,19 +1,25 @@
 """Rank any number of documents with a running server, with a progress bar for many."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from rerank.client import AsyncRerankClient
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.errors import OperatorError
 from rerank_service.progress import progress, stages
-from rerank_service.quantities import counted
+from rerank_service.quantities import counted, duration
 from rerank_service.tools.rest_client import client_of
 from rerank_service.tools.server_address import ServerAddress
 
 _UNARY_DOCUMENTS = 256
 _UNARY_CHARS = 1_000_000
 """Maximum size of a unary call. It fits into one message, also at a server with small limits."""
-_STREAM_SECONDS = 24 * 3600.0
-"""Deadline of a stream. The default of a server, 60 s, is meant for requests of a search."""
+_MANY_SECONDS = 24 * 3600.0
+"""Deadline of a stream, and maximum wait for the response to as many documents over HTTP. The default of a server,
+60 s, is meant for requests of a search."""
+_FEW_SECONDS = 600.0
+"""Maximum wait for any other response, if the deadline is that of the server. It ends calls of a server that hangs."""
 
 
 async def rank(
@@ -29,17 +35,23 @@ async def rank(
 ) -> pb.RerankResponse:
     """Return the ranking. Many documents go to a gRPC server as a stream, up to `max_stream_documents` of the model.
 
-    `seconds` is the deadline. None: the default of the server, or one day for a stream.
+    `seconds` is the deadline. None: one day for a stream, else the default of the server. Then, the wait ends after 10
+    minutes, or after one day for as many documents as a stream has.
 
     Raises:
+        OperatorError: the server does not respond in this time.
         RerankError: the call over gRPC failed.
         RestCallFailed: the call over HTTP failed.
         InvalidRequest: `top_n` is negative.
     """
     many = len(texts) > _UNARY_DOCUMENTS or sum(map(len, texts)) > _UNARY_CHARS
     streams = many and server.protocol == "grpc"
-    timeout = seconds or (_STREAM_SECONDS if streams else None)
-    async with client_of(server, api_key=api_key, timeout=timeout) as client:
+    timeout = seconds or (_MANY_SECONDS if streams else None)
+    longest = _MANY_SECONDS if many else _FEW_SECONDS
+    async with (
+        client_of(server, api_key=api_key, timeout=timeout) as client,
+        _bounded(server, None if timeout else longest),
+    ):
         if streams and isinstance(client, AsyncRerankClient):
             with progress("ranking", len(texts)) as advance:
                 return await client.rerank_stream(
@@ -55,3 +67,20 @@ async def rank(
         with stages() as stage:
             stage(f"ranking {counted(len(texts), 'document')}")
             return await client.rerank(query, texts, model=model, top_n=top_n, score_type=score_type)
+
+
+@asynccontextmanager
+async def _bounded(server: ServerAddress, seconds: float | None) -> AsyncIterator[None]:
+    """End a call of a server that hangs. None: the call has a deadline.
+
+    Raises:
+        OperatorError: the time is over.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise OperatorError(
+            f"{server.target}: no response after {duration(seconds or 0.0)}: check that the server works, or give "
+            "another limit with --timeout"
+        ) from error

@@ -56,7 +56,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="tokens per document, at least and at most (default: %(default)s)",
     )
     load.add_argument(
-        "--deadline", type=float, metavar="S", help="deadline of each request, in seconds (default: that of the server)"
+        "--deadline",
+        type=float,
+        metavar="S",
+        help="deadline of each request, in seconds (default: that of the server, but at most 600)",
     )
     load.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of the generated texts (default: %(default)s)"

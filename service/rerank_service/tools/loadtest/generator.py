@@ -4,15 +4,19 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from rerank_service.tools.loadtest.target import CallFailed, Client, Target, Usage
+from rerank_service.quantities import duration
+from rerank_service.tools.loadtest.target import NO_ANSWER_IN_TIME, CallFailed, Client, Target, Usage
 from rerank_service.tools.loadtest.workload import Request, Requests
 
 _OPEN_LOOP_CONNECTIONS = 16
 """Number of connections that share the requests of an open loop."""
+_LONGEST_CALL_SECONDS = 600.0
+"""Maximum time of a call that has the deadline of the server, which is 60 s by default. It ends calls of a server that
+hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,7 @@ async def closed_loop(
 
     async def work(client: Client, numbers: Iterator[int]) -> None:
         for number in numbers:
-            outcomes.append(await _call(client, workload.request(first + number)))
+            outcomes.append(await _call(client, workload.request(first + number), longest=_longest(deadline)))
             on_outcome(outcomes[-1])
 
     async with AsyncExitStack() as stack:
@@ -116,7 +120,7 @@ async def open_loop(
     requests = [workload.request(number) for number in range(max(1, round(rate * seconds)))]  # before the clock starts
 
     async def call(client: Client, request: Request, due: float) -> None:
-        outcomes.append(await _call(client, request, due))
+        outcomes.append(await _call(client, request, due, longest=_longest(deadline)))
         on_outcome(outcomes[-1])
 
     async with AsyncExitStack() as stack:
@@ -133,14 +137,25 @@ async def open_loop(
 async def _connect(target: Target, clients: int, deadline: float | None, stack: AsyncExitStack) -> list[Client]:
     """Return connected clients. A client that cannot connect fails in its first call."""
     made = [await stack.enter_async_context(target.client(deadline)) for _ in range(clients)]
-    await asyncio.gather(*(client.connect() for client in made), return_exceptions=True)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_longest(deadline)):
+            await asyncio.gather(*(client.connect() for client in made), return_exceptions=True)
     return made
 
 
-async def _call(client: Client, request: Request, due: float | None = None) -> Outcome:
+def _longest(deadline: float | None) -> float | None:
+    """Return the maximum time of a call; None if it has a deadline of its own."""
+    return _LONGEST_CALL_SECONDS if deadline is None else None
+
+
+async def _call(client: Client, request: Request, due: float | None = None, *, longest: float | None) -> Outcome:
     outcome = partial(Outcome, begun=time.perf_counter(), documents=len(request.documents), due=due)
     try:
-        usage = await client.rank(request)
+        async with asyncio.timeout(longest):
+            usage = await client.rank(request)
     except CallFailed as error:
         return outcome(ended=time.perf_counter(), error=error.kind, message=str(error), refused=error.refused)
+    except TimeoutError:
+        message = f"no response after {duration(longest or 0.0)}"
+        return outcome(ended=time.perf_counter(), error=NO_ANSWER_IN_TIME, message=message)
     return outcome(ended=time.perf_counter(), usage=usage)

@@ -111,6 +111,20 @@ async def test_server_that_never_answers_is_an_outcome() -> None:
         assert summarise(outcomes).errors == {"no answer in time": 1}
 
 
+async def test_server_that_never_answers_is_an_outcome_without_a_deadline(
+    edges: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is bounded for connecting and for the call, over both protocols."""
+    monkeypatch.setattr("rerank_service.tools.loadtest.generator._LONGEST_CALL_SECONDS", 0.05)
+    edges.core.score.hold()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for address in (*addresses(edges), f"http://127.0.0.1:{silent.getsockname()[1]}"):
+            summary = summarise(await closed_loop(_target(address), SMALL, Amount(requests=1), clients=1))
+            assert summary.errors == {"no answer in time": 1}
+            assert summary.messages == {"no answer in time": "no response after 50 ms"}
+    edges.core.score.release()
+
+
 async def test_probe_of_a_server_that_never_answers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is connected, so its address is right."""
     monkeypatch.setattr("rerank_service.tools.loadtest.http_target._PROBE_SECONDS", 0.01)
