@@ -170,7 +170,7 @@ def test_an_engine_that_fails_on_every_pair_ends_the_server(start: Start, small_
     fault = tmp_path / "fault"
     server = start("--model", str(small_folder), "--lanes", "2", prefix=patched(_LOST_DEVICE), FAULT=str(fault))
     last = _log_after(server, fault).splitlines()[-1]
-    assert last.startswith("rerank: the model does not score a short pair either: CUDA failure 700: ")
+    assert last.startswith("rerank: model 'small' does not score a short pair either: CUDA failure 700: ")
 
 
 _HANGING = """

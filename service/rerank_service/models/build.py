@@ -54,9 +54,18 @@ def build_model(
     except RustPanic as error:
         raise BundleInvalid(f"{bundle.tokenizer} cannot be used: {error}") from error
     score = wrap_score(encoder.score) if wrap_score else encoder.score
-    scheduler = Scheduler(score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores, short=short)
     reason = reason or explanation
     info = _info(bundle, encoder, limits, names or Names(), lanes=lanes, explanation=explanation, reason=reason)
+    scheduler = Scheduler(
+        score,
+        limits,
+        pad_id=manifest.pad_id,
+        lanes=lanes,
+        cost=cost,
+        scores=scores,
+        short=short,
+        model=info.name,
+    )
     return ServedModel(
         info=info,
         bundle=bundle,

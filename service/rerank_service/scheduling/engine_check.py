@@ -29,12 +29,15 @@ def problem(outcome: Outcome) -> str:
 class EngineCheck:
     """Scores a short pair to find out whether the engine works. Thread-safe."""
 
-    def __init__(self, runner: BatchRunner, short: EncodedPair, found: Callable[[Outcome], str] = problem) -> None:
+    def __init__(
+        self, runner: BatchRunner, short: EncodedPair, found: Callable[[Outcome], str] = problem, *, model: str = ""
+    ) -> None:
         """`short` is a pair that every working engine scores. `found` returns why its outcome shows that the engine is
-        broken; empty if it does not."""
+        broken; empty if it does not. `model` is the name for the error."""
         self._runner = runner
         self._short = short
         self._found = found
+        self._model = model
 
     def run(self, beside: WaitingPair, token: CancelToken) -> None:
         """Score the short pair in place of `beside`, a pair that failed. Blocks.
@@ -45,16 +48,17 @@ class EngineCheck:
         """
         short = replace(beside, pair=self._short, key=None)
         for found in filter(None, map(self._found, self._runner.run([short], token))):
-            raise NothingScored.by("the model", found)
+            raise NothingScored.by_model(self._model, found)
 
 
 class CheckedRunner:
     """Runs batches, and checks the engine after a batch in which no pair was scored."""
 
-    def __init__(self, runner: BatchRunner, short: EncodedPair | None) -> None:
-        """`short` is a pair that every working engine scores. None: the engine is not checked."""
+    def __init__(self, runner: BatchRunner, short: EncodedPair | None, *, model: str = "") -> None:
+        """`short` is a pair that every working engine scores. None: the engine is not checked. `model` is the name for
+        the error."""
         self._runner = runner
-        self._check = None if short is None else EngineCheck(runner, short, _lasting_problem)
+        self._check = None if short is None else EngineCheck(runner, short, _lasting_problem, model=model)
 
     def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> Iterator[Outcome]:
         """Score pairs, and yield the outcome of the batch, or of the parts into which it was split. Blocks.

@@ -62,23 +62,24 @@ class Scheduler:
         cost: CostModel,
         scores: ScoreCache | None,
         short: EncodedPair | None = None,
+        model: str = "",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`pad_id` is the token id of padding, `lanes` the number of batches that run at once. `cost` learns from each
         batch that runs. With `scores`, equal pairs of several requests are scored once. `short` is a pair by which a
-        broken engine is recognized (engine_check.py). `clock` returns seconds."""
+        broken engine is recognized (engine_check.py), `model` the name for messages. `clock` returns seconds."""
         self.clock = clock
         self.limits = limits
         self.work = WorkCounter()
         """Totals of the work that was done. The registry replaces it before the lanes run."""
-        self._runner = CheckedRunner(BatchRunner(score, limits, pad_id=pad_id, clock=clock), short)
+        self._runner = CheckedRunner(BatchRunner(score, limits, pad_id=pad_id, clock=clock), short, model=model)
+        self._model = model
         self.lanes = lanes
         """Number of batches that run at once."""
         self._speed = LaneSpeed(cost, limits, lanes=lanes)
         self._queue: FairQueue[Submission, WaitingPair] = FairQueue(limits, lanes=lanes)
         self._lock = threading.RLock()
-        self._closed = False
-        self._retired = False
+        self._closed = self._retired = False
         self._users = 0
         self._live: set[Submission] = set()
         self._running: RunningBatches[Submission] = RunningBatches()
@@ -268,7 +269,7 @@ class Scheduler:
         with self._lock:
             self._queue.budget.shrink(exceeded.tokens)
             max_batch_tokens = self._queue.budget.tokens
-        _log.warning("out of memory", error=str(exceeded.error), max_batch_tokens=max_batch_tokens)
+        _log.warning("out of memory", model=self._model, error=str(exceeded.error), max_batch_tokens=max_batch_tokens)
 
     def _finish_flights(self, entries: Sequence[WaitingPair], logits: Sequence[float], token: CancelToken) -> None:
         """End the runs of pairs. Equal pairs of other requests that waited for them get the logits; those without a

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,13 +75,14 @@ def _run(score: Score, *tokens: int) -> Sequence[Outcome]:
 )
 async def test_an_engine_that_fails_on_every_pair_ends_its_scheduler(score: Score, why: str) -> None:
     """Its callers get UNAVAILABLE, so they ask another replica. INTERNAL would be for good."""
-    scheduler = Scheduler(score, _LIMITS, pad_id=0, lanes=1, cost=CostModel(), scores=None, short=_SHORT)
+    options: dict[str, Any] = {"pad_id": 0, "lanes": 1, "cost": CostModel(), "scores": None}
+    scheduler = Scheduler(score, _LIMITS, **options, short=_SHORT, model="docs")
     running = asyncio.create_task(scheduler.run())
     with scheduler.submission(room=9, priority=0, weight=1.0) as submission:
         await submission.add([KeyedPair(index, _pair(5), b"") for index in range(3)])
         with pytest.raises(NotReady):
             await anext(submission)
-    with pytest.raises(NothingScored, match=f"the model does not score a short pair either: {why}"):
+    with pytest.raises(NothingScored, match=f"^model 'docs' does not score a short pair either: {why}"):
         await running
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from structlog.testing import capture_logs
 
 from rerank_service.errors import InferenceFailed, NotReady, OutOfMemory
 from rerank_service.scheduling.batch_cancellation import CancelToken
@@ -45,9 +46,8 @@ def lengths(batch: Batch, token: CancelToken) -> NDArray[np.float32]:
 @asynccontextmanager
 async def lanes(score: HeldScore, limits: BatchLimits | None = None, count: int = 1) -> AsyncIterator[Scheduler]:
     """Run a scheduler during the block."""
-    scheduler = Scheduler(
-        score, limits or batch_limits(length_multiple=1), pad_id=0, lanes=count, cost=CostModel(), scores=None
-    )
+    limits = limits or batch_limits(length_multiple=1)
+    scheduler = Scheduler(score, limits, pad_id=0, lanes=count, cost=CostModel(), scores=None, model="docs")
     async with running_lanes(scheduler, score):
         yield scheduler
 
@@ -193,11 +193,13 @@ def _with_memory_for(tokens: int) -> Callable[[Batch, CancelToken], NDArray[np.f
 
 
 async def test_batch_without_memory_is_halved_and_later_batches_are_smaller() -> None:
-    """All pairs are scored, and not each batch fails first."""
+    """All pairs are scored, and not each batch fails first. The log names the model: a server may have several."""
     score = HeldScore(_with_memory_for(40))
     limits = batch_limits(max_tokens=120, min_tokens=120, length_multiple=1)
-    async with lanes(score, limits) as scheduler:
-        assert await score_all(scheduler, [pair(10)] * 36) == [10] * 36
+    with capture_logs() as lines:
+        async with lanes(score, limits) as scheduler:
+            assert await score_all(scheduler, [pair(10)] * 36) == [10] * 36
+    assert {(line["event"], line["model"]) for line in lines} == {("out of memory", "docs")}
     sizes = [len(batch) for batch in score.batches]
     assert sizes[:7] == [12, 6, 3, 3, 6, 3, 3]
     assert set(sizes[7:]) <= {2, 3, 4}

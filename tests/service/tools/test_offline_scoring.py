@@ -35,7 +35,7 @@ async def test_a_query_on_which_a_working_model_fails_is_refused(held: HeldScore
 async def test_a_model_that_scores_nothing_ends_the_block(held: HeldScore) -> None:
     """The query only knows that the model has stopped."""
     held.fail()
-    with pytest.raises(NothingScored, match="the model does not score a short pair either: the model failed"):
+    with pytest.raises(NothingScored, match=r"^model 'small' does not score a short pair either: the model failed"):
         async with local_scorer(_OPTIONS, request_limits()) as scorer:
             with pytest.raises(NotReady):
                 await scorer.score("0", ["1"])

@@ -70,7 +70,7 @@ class BulkScorer:
         runner = BatchRunner(
             model.encoder.score, scheduler.limits, pad_id=model.bundle.manifest.pad_id, clock=scheduler.clock
         )
-        self._batches = CheckedBatches(runner, self._short_pair())
+        self._batches = CheckedBatches(runner, self._short_pair(), model=model.info.name)
         self._running = CancellableBatches()
         self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encoding")
         self._lanes = ThreadPoolExecutor(scheduler.lanes, thread_name_prefix="lane")

@@ -12,10 +12,10 @@ from rerank_service.scheduling.submission import WaitingPair
 class CheckedBatches:
     """Runs batches. After a failure, a short pair is scored, and each failed pair is tried once more."""
 
-    def __init__(self, runner: BatchRunner, short: EncodedPair) -> None:
-        """`short` is a pair that every working model scores."""
+    def __init__(self, runner: BatchRunner, short: EncodedPair, *, model: str) -> None:
+        """`short` is a pair that every working model scores. `model` is the name for the error."""
         self._runner = runner
-        self._check = EngineCheck(runner, short)
+        self._check = EngineCheck(runner, short, model=model)
 
     def run(self, entries: Sequence[WaitingPair], token: CancelToken) -> list[Outcome]:
         """Score pairs, and return the outcomes of the batches into which they were split. Blocks. Thread-safe.

@@ -354,7 +354,7 @@ def test_a_model_that_scores_nothing_ends_the_evaluation(
     monkeypatch.setattr(offline_scoring, "load_selected", lambda _: model)
     assert rerank("eval", "some.jsonl", "--model", small_model.folder, "--json", "some.json") == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line == "rerank: the model does not score a short pair either: the model failed"
+    assert line == "rerank: model 'small' does not score a short pair either: the model failed"
     assert not (tmp_path / "some.json").exists()
 
 
