@@ -16,6 +16,7 @@ from rerank_export.scoring.model_scoring import resolve_scoring
 from rerank_export.scoring.scoring_options import ScoringOptions
 from rerank_export.source.model_config import read_config
 from rerank_export.source.model_source import ModelSource
+from rerank_export.source.tokenizer_file import load_tokenizer
 from rerank_service.encoding.template import Template
 from rerank_service.models.bundle import open_bundle
 from rerank_service.ranking.request import TooLong
@@ -226,6 +227,19 @@ def test_chat_template_that_the_server_cannot_write_is_refused(prompt: str | Non
     """The server writes the query first, the instruction before the line of the document, and texts unchanged."""
     with pytest.raises(ExportFailed, match=NOT_CONVERTED):
         _scoring(change(_chat_folder(prompt, chat), generator=True))
+
+
+def test_tokenizer_of_a_chat_template_is_loaded_once(change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three texts are rendered with it. A large vocabulary takes seconds to load."""
+    loaded: list[ModelSource] = []
+
+    def load(source: ModelSource) -> Any:
+        loaded.append(source)
+        return load_tokenizer(source)
+
+    monkeypatch.setattr("rerank_export.scoring.chat_template.load_tokenizer", load)
+    assert _scoring(change(_chat_folder("seek"), generator=True)).template.instruction == "seek"
+    assert len(loaded) == 1
 
 
 def test_chat_template_of_a_tokenizer_with_own_code(change: Change) -> None:

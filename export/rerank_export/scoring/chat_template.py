@@ -5,7 +5,8 @@ used only if it writes a test pair exactly as the chat template does. sentence-t
 in one call, and the gate compares its tokens with those of the parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from rerank_export.scoring.recipe import PublishedPrompt
@@ -36,12 +37,13 @@ def read_chat_template(source: ModelSource, transformer: Mapping[str, Any], prom
         ExportFailed: transformers cannot load the tokenizer.
     """
     options = (transformer.get("processing_kwargs") or {}).get("chat_template") or {}
-    plain = _rendered(source, options, {"query": QUERY, "document": DOCUMENT})
-    instructed = _rendered(source, options, {"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
+    render = partial(_rendered, load_tokenizer(source), options)
+    plain = render({"query": QUERY, "document": DOCUMENT})
+    instructed = render({"system": INSTRUCTION, "query": QUERY, "document": DOCUMENT})
     if not all(text.count(QUERY) == text.count(DOCUMENT) == 1 for text in (plain, instructed)):
         return None
     converted = _converted(plain, instructed, prompt)
-    return converted if converted and _is_exact(source, options, converted.template, prompt) else None
+    return converted if converted and _is_exact(render, converted.template, prompt) else None
 
 
 def _converted(plain: str, instructed: str, prompt: str) -> ChatPrompt | None:
@@ -61,17 +63,19 @@ def _is_between(text: str, before: str, after: str) -> bool:
     return text.startswith(before) and text.endswith(after)
 
 
-def _is_exact(source: ModelSource, options: Mapping[str, Any], template: Template, prompt: str) -> bool:
-    """Return True if both templates write a test pair equally, including blanks at the edges of the texts."""
+def _is_exact(render: Callable[[Mapping[str, str]], str], template: Template, prompt: str) -> bool:
+    """Return True if both templates write a test pair equally, including blanks at the edges of the texts.
+
+    `render` is that of the chat template (`_rendered`).
+    """
     query, document = " a query\n", "\n a document "
     system = {"system": prompt} if prompt else {}
-    rendered = _rendered(source, options, {**system, "query": query, "document": document})
+    rendered = render({**system, "query": query, "document": document})
     return rendered == "".join((*template.head(query), template.lead, document, *template.after))
 
 
-def _rendered(source: ModelSource, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+def _rendered(tokenizer: Any, options: Mapping[str, Any], contents: Mapping[str, str]) -> str:
     """Render messages, given as role -> content; an empty text if the template cannot render them."""
-    tokenizer = load_tokenizer(source)
     messages = [{"role": role, "content": content} for role, content in contents.items()]
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
