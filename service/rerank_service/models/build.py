@@ -38,8 +38,7 @@ def build_model(
     - `explanation`, `reason`: see `ModelInfo`.
     - `cost`: a cost model that already knows the speed of batches.
     - `scores`: cache of logits for later requests.
-    - `wrap_score`: returns the score function that the scheduler calls in place of the model's own. The warm-up does
-      not call it.
+    - `wrap_score`: returns the score function of the scheduler. The warm-up calls the model's own.
 
     Raises:
         BundleInvalid: the bundle cannot be served.
@@ -54,17 +53,9 @@ def build_model(
     except RustPanic as error:
         raise BundleInvalid(f"{bundle.tokenizer} cannot be used: {error}") from error
     score = wrap_score(encoder.score) if wrap_score else encoder.score
-    reason = reason or explanation
     info = _info(bundle, encoder, limits, names or Names(), lanes=lanes, explanation=explanation, reason=reason)
     scheduler = Scheduler(
-        score,
-        limits,
-        pad_id=manifest.pad_id,
-        lanes=lanes,
-        cost=cost,
-        scores=scores,
-        short=short,
-        model=info.name,
+        score, limits, pad_id=manifest.pad_id, lanes=lanes, cost=cost, scores=scores, short=short, model=info.name
     )
     return ServedModel(
         info=info,
@@ -108,7 +99,7 @@ def _info(
         precision=bundle.precision if bundle.is_quantized else encoder.engine.precision.value,
         provider=encoder.provider,
         explanation=explanation,
-        reason=reason,
+        reason=reason or explanation,
         max_tokens=manifest.max_tokens,
         max_batch_tokens=limits.max_tokens,
         lanes=lanes,
