@@ -1108,6 +1108,10 @@ class Model(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    DOCUMENT_TOKENS_FIELD_NUMBER: _builtins.int
+    WINDOW_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_QUERY_CHARS_FIELD_NUMBER: _builtins.int
+    MAX_DOCUMENT_CHARS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model in responses."""
     source: _builtins.str
@@ -1149,6 +1153,16 @@ class Model(_message.Message):
     """State of the model."""
     memory_bytes: _builtins.int
     """Measured memory of the model, in bytes. Not set if the model is not loaded, or if its memory was not measured."""
+    document_tokens: _builtins.int
+    """Number of tokens that are read of each document, for requests without `max_tokens_per_doc`. This limit and the next
+    three are those of the server. Servers of older versions do not send them: 0.
+    """
+    window_tokens: _builtins.int
+    """Maximum size of a window of a long document, in tokens of the document. 0: the default for the model."""
+    max_query_chars: _builtins.int
+    """Maximum length of a query, in characters."""
+    max_document_chars: _builtins.int
+    """Maximum length of a document, in characters."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names that requests may use for the model."""
@@ -1173,10 +1187,14 @@ class Model(_message.Message):
         verdict: _builtins.str = ...,
         state: Global___ModelState.ValueType = ...,
         memory_bytes: _builtins.int | None = ...,
+        document_tokens: _builtins.int = ...,
+        window_tokens: _builtins.int = ...,
+        max_query_chars: _builtins.int = ...,
+        max_document_chars: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "memory_bytes", b"memory_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "memory_bytes", b"memory_bytes", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source", "state", b"state", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes", "aliases", b"aliases", "calibration", b"calibration", "choice", b"choice", "digest", b"digest", "document_tokens", b"document_tokens", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_query_chars", b"max_query_chars", "max_stream_documents", b"max_stream_documents", "max_tokens", b"max_tokens", "memory_bytes", b"memory_bytes", "name", b"name", "precision", b"precision", "provider", b"provider", "ready", b"ready", "revision", b"revision", "source", b"source", "state", b"state", "verdict", b"verdict", "window_tokens", b"window_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
     _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015

@@ -24,6 +24,7 @@ from rerank_service.tools.batch.job import ScoreParts, score_parts
 from rerank_service.tools.batch.model_identity import model_identity, selected_identity
 from rerank_service.tools.batch.remote_job import score_remotely
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
+from rerank_service.tools.served_identity import reading
 from rerank_service.wiring import request_limits, single_model_options
 
 
@@ -97,12 +98,12 @@ def _on_ray(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sc
 
 def _reading(limits: RequestLimits) -> dict[str, str]:
     """Return the settings that decide how much of a text is read, and which texts are errors."""
-    return {
-        "tokens read of a document": str(limits.document_tokens),
-        "tokens of a window": str(limits.window_tokens or "the default of the model"),
-        "longest query": f"{limits.max_query_chars} characters",
-        "longest document": f"{limits.max_document_chars} characters",
-    }
+    return reading(
+        document_tokens=limits.document_tokens,
+        window_tokens=limits.window_tokens,
+        max_query_chars=limits.max_query_chars,
+        max_document_chars=limits.max_document_chars,
+    )
 
 
 @contextmanager

@@ -23,7 +23,10 @@ from rerank_service.tools.loadtest.workload import Request
 from rerank_service.tools.rest_failure import NoRoute, OtherDialect, RestCallFailed, failed_response
 from rerank_service.tools.server_address import ServerAddress
 
-_MODEL_FIELDS = ("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest", "memory_bytes")
+_MODEL_FIELDS = (
+    *("max_tokens", "precision", "provider", "choice", "calibration", "verdict", "digest", "memory_bytes"),
+    *("document_tokens", "window_tokens", "max_query_chars", "max_document_chars"),
+)
 _SHORTEST_SECONDS = 0.001
 """Shortest time that is sent to a server, which rejects 0."""
 _STATES = {name.removeprefix("MODEL_STATE_").lower(): value for name, value in pb.ModelState.items()}

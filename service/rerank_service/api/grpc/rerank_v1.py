@@ -131,13 +131,7 @@ class RerankMethods:
         return self._model(model.info)
 
     def _model(self, info: ModelInfo) -> pb.Model:
-        limits = self._reranker.limits
-        return model_from(
-            info,
-            max_documents=limits.max_documents,
-            max_stream_documents=limits.max_stream_documents,
-            max_message_bytes=self._options.max_message_bytes,
-        )
+        return model_from(info, self._reranker.limits, max_message_bytes=self._options.max_message_bytes)
 
 
 async def _header(messages: AsyncIterator[pb.RerankStreamRequest]) -> pb.RerankHeader:

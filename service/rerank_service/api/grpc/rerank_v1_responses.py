@@ -9,6 +9,7 @@ from rerank.v1 import rerank_pb2 as pb
 from rerank_service.models.model_state import ModelState
 from rerank_service.models.served_model import ModelInfo
 from rerank_service.ranking.document import MAX_ID_CHARS, Span
+from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.ranking import Ranking
 from rerank_service.ranking.results import RankedDocument
 from rerank_service.ranking.scores import ScoreType
@@ -155,7 +156,7 @@ def _duration(seconds: float) -> duration_pb2.Duration:
     return duration
 
 
-def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int, max_message_bytes: int) -> pb.Model:
+def model_from(info: ModelInfo, limits: RequestLimits, *, max_message_bytes: int) -> pb.Model:
     """Return a model with the limits of the server."""
     return pb.Model(
         name=info.name,
@@ -169,9 +170,13 @@ def model_from(info: ModelInfo, *, max_documents: int, max_stream_documents: int
         calibration=info.calibration,
         verdict=info.verdict,
         max_tokens=info.max_tokens,
-        max_documents=max_documents,
-        max_stream_documents=max_stream_documents,
+        max_documents=limits.max_documents,
+        max_stream_documents=limits.max_stream_documents,
         max_message_bytes=max_message_bytes,
+        document_tokens=limits.document_tokens,
+        window_tokens=limits.window_tokens or 0,
+        max_query_chars=limits.max_query_chars,
+        max_document_chars=limits.max_document_chars,
         ready=info.ready,
         state=_STATES[info.state],
         memory_bytes=info.memory_bytes,

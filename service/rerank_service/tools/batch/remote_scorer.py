@@ -20,7 +20,7 @@ from rerank_service.tools.batch.pair_scores import PairScores
 from rerank_service.tools.batch.parts import Pairs
 from rerank_service.tools.batch.rejections import Wrong, what_is_wrong
 from rerank_service.tools.rest_client import RestClient, client_of
-from rerank_service.tools.served_identity import listed_identity, scoring_identity
+from rerank_service.tools.served_identity import listed_identity, scores_by, scoring_identity
 from rerank_service.tools.served_model import scored_if_working, served_model
 from rerank_service.tools.server_address import ServerAddress
 from rerank_service.tools.server_calls import (
@@ -70,7 +70,7 @@ class RemoteScorer:
         self._loop.close()
 
     def identity(self, *, patient: bool = False) -> dict[str, str]:
-        """Return the model and the engine of the server, on which its scores depend.
+        """Return the model, the engine and the reading of texts of the server, on which its scores depend.
 
         `patient`: wait for a server that is busy or restarts.
 
@@ -93,7 +93,7 @@ class RemoteScorer:
     def accept_only(self, identity: Mapping[str, str]) -> None:
         """Return no scores of another model or engine from now on. An address can have several servers, which answer
         the requests in turn. Servers of older versions, and those with JSON, do not say what scored a response."""
-        self._accepted = identity
+        self._accepted = scores_by(identity)
 
     def submit(self, pairs: Pairs) -> Callable[[], PairScores]:
         """Start to score pairs. The returned function waits for their scores.

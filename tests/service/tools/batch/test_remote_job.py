@@ -13,6 +13,7 @@ from rerank_service.models.bundle import Bundle
 from rerank_service.tools.batch.part_store import PartStore
 from rerank_service.tools.batch.remote_scorer import RemoteScorer
 from support.limited_server import limited_server
+from support.limits import request_limits
 from support.running import Served, running, served
 from support.small import write_small_model
 
@@ -33,6 +34,15 @@ def _batch(address: str, part_pairs: int = 1) -> int:
 
 def _saved_parts() -> list[str]:
     return [path.name for path in Path("out.jsonl.parts").glob("*.done")]
+
+
+def _end_before_the_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full when all parts are finished."""
+
+    def fail(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PartStore, "join", fail)
 
 
 def test_a_job_never_has_scores_of_two_versions(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,13 +75,9 @@ def test_the_same_command_continues_a_job_whose_first_request_loads_the_model(
 
 def test_a_job_that_only_has_to_join_its_parts_needs_no_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk was full in the first run, and the server is broken in the second one."""
-
-    def fail(*_: object) -> None:
-        raise OSError(ENOSPC, "No space left on device")
-
     with limited_server() as server:
         with monkeypatch.context() as patch:
-            patch.setattr(PartStore, "join", fail)
+            _end_before_the_join(patch)
             assert _batch(server.address) == 1
         assert len(_saved_parts()) == _ROWS
         server.broken = StatusCode.INTERNAL
@@ -88,6 +94,41 @@ def test_a_part_never_has_scores_of_two_replicas(capsys: pytest.CaptureFixture[s
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("rerank: the server has changed since the job began: model was docs v1, now docs v2. ")
     assert _saved_parts() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "change"),
+    [
+        ({"document_tokens": 16}, "tokens read of a document was 8192, now 16"),
+        ({"window_tokens": 32}, "tokens of a window was the default of the model, now 32"),
+        ({"max_query_chars": 9}, "longest query was 100000 characters, now 9 characters"),
+        ({"max_document_chars": 9}, "longest document was 1000000 characters, now 9 characters"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_job_does_not_continue_with_another_reading_of_texts(
+    small_model: Bundle,
+    protocol: str,
+    limit: dict[str, int],
+    change: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server was started again with another limit. With the first one, the job continues."""
+
+    async def job(**changes: int) -> int:
+        async with running(small_model, limits=request_limits(**changes)) as core, served(core) as edges:
+            address = edges.address if protocol == "grpc" else str(edges.http.base_url)
+            return await asyncio.to_thread(_batch, address)
+
+    with monkeypatch.context() as patch:
+        _end_before_the_join(patch)
+        assert await job() == 1
+    assert await job(**limit) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"rerank: out.jsonl.parts has the parts of another job: {change}: ")
+    assert len(_saved_parts()) == _ROWS
+    assert await job() == 0
 
 
 async def test_a_job_with_replicas_of_different_models_saves_no_part(

@@ -95,7 +95,14 @@ async def test_the_identity_names_the_model_of_the_server(edges: Served, protoco
             return scorer.identity()
 
     digest = edges.core.model.info.digest
-    expected = {"model": f"small {digest}", "engine": "CPUExecutionProvider fp32"}
+    expected = {
+        "model": f"small {digest}",
+        "engine": "CPUExecutionProvider fp32",
+        "tokens read of a document": "8192",
+        "tokens of a window": "the default of the model",
+        "longest query": "100000 characters",
+        "longest document": "1000000 characters",
+    }
     assert await asyncio.to_thread(identity, "") == expected
     assert await asyncio.to_thread(identity, "small") == expected
     assert await asyncio.to_thread(identity, "default") == expected

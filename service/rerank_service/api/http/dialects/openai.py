@@ -8,6 +8,7 @@ from rerank_service.api.http.body import documented
 from rerank_service.api.http.dialects.contract import JsonResponse
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.models.served_model import ModelInfo
+from rerank_service.ranking.limits import RequestLimits
 
 
 @documented
@@ -45,6 +46,14 @@ class Model(TypedDict):
     """True if the model accepts requests, also if the first one loads it."""
     memory_bytes: int | None
     """Measured memory of the model, in bytes. null: not loaded, or not measured."""
+    document_tokens: int
+    """Number of tokens that are read of each document, for requests without `max_tokens_per_doc`."""
+    window_tokens: int | None
+    """Maximum size of a window of a long document, in tokens of the document. null: the default for the model."""
+    max_query_chars: int
+    """Maximum length of a query, in characters."""
+    max_document_chars: int
+    """Maximum length of a document, in characters."""
 
 
 @documented
@@ -56,8 +65,8 @@ class Models(TypedDict):
     """The models. The default model is first."""
 
 
-def model(info: ModelInfo) -> Model:
-    """Return the description of a model."""
+def model(info: ModelInfo, limits: RequestLimits) -> Model:
+    """Return the description of a model, with limits of the server."""
     return {
         "id": info.name,
         "object": "model",
@@ -75,11 +84,15 @@ def model(info: ModelInfo) -> Model:
         "state": info.state.value,
         "ready": info.ready,
         "memory_bytes": info.memory_bytes,
+        "document_tokens": limits.document_tokens,
+        "window_tokens": limits.window_tokens,
+        "max_query_chars": limits.max_query_chars,
+        "max_document_chars": limits.max_document_chars,
     }
 
 
 def _models(server: ServerFacts, _: str) -> JsonResponse:
-    models: Models = {"object": "list", "data": [model(info) for info in server.models]}
+    models: Models = {"object": "list", "data": [model(info, server.limits) for info in server.models]}
     return JsonResponse(models)
 
 

@@ -119,7 +119,7 @@ def _live(_server: ServerFacts, _model: str) -> JsonResponse:
 
 
 def _meta(server: ServerFacts, _: str) -> JsonResponse:
-    return JsonResponse(model(server.find("")))
+    return JsonResponse(model(server.find(""), server.limits))
 
 
 DIALECT = Weaviate()

@@ -38,7 +38,7 @@ def _auth(server: ServerFacts, _: str) -> JsonResponse:
 def _model(server: ServerFacts, name: str) -> JsonResponse:
     info = server.find(name)
     description: ModelDescription = {
-        **model(info),
+        **model(info, server.limits),
         "model_type": "rerank",
         "model_name": info.name,
         "address": None,
