@@ -37,12 +37,12 @@ def _load(bundle: Bundle, tree: CgroupTree) -> ServedModel:
 
 def test_model_whose_weights_exceed_the_limit_is_refused(starter: Bundle, tmp_path: Path) -> None:
     """The message has the need, the limit, the file of the limit, and what to do."""
-    tree = _tree(tmp_path, max=str(40 * MB))
+    tree = _tree(tmp_path, max=str(20 * MB))
     with pytest.raises(MemoryTooSmall) as refused:
         _load(starter, tree)
     assert str(refused.value) == (
-        f"{starter.folder} needs about 207 MB of memory on cpu fp32, at least 53 MB of it for weights, and the limit "
-        f"in {tmp_path}/sys/fs/cgroup/system.slice/rerank.service/memory.max is 40 MB: raise the limit "
+        f"{starter.folder} needs about 207 MB of memory on cpu fp32, at least 29 MB of it for weights, and the limit "
+        f"in {tmp_path}/sys/fs/cgroup/system.slice/rerank.service/memory.max is 20 MB: raise the limit "
         "(resources.limits.memory of a pod, --memory of docker, MemoryMax= of systemd), or serve a smaller model"
     )
 
@@ -52,9 +52,9 @@ def test_model_that_cannot_fit_beside_the_loaded_ones_is_refused(starter: Bundle
     tree = _tree(tmp_path, max=str(100 * MB))
     check_memory(starter, CPU_FP32, 1, memory_limits(tree.system))
     with pytest.raises(MemoryTooSmall) as refused:
-        check_memory(starter, CPU_FP32, 1, memory_limits(tree.system), held=60 * MB)
+        check_memory(starter, CPU_FP32, 1, memory_limits(tree.system), held=80 * MB)
     assert (
-        "at least 53 MB of it for weights, the process with the loaded models holds 60 MB, and the limit in "
+        "at least 29 MB of it for weights, the process with the loaded models holds 80 MB, and the limit in "
         f"{tmp_path}/sys/fs/cgroup/system.slice/rerank.service/memory.max is 100 MB: unload another model, raise"
     ) in str(refused.value)
 

@@ -52,7 +52,7 @@ def test_all_weights_inside_a_graph_are_copied(tmp_path: Path) -> None:
     assert copied_weight_bytes(tmp_path / "large.onnx") == 600 * 10**6
 
 
-def test_weights_of_the_starter_are_all_copied(starter: Bundle) -> None:
-    """They are stored as fp16 and cast to fp32."""
+def test_tables_of_the_starter_are_not_copied(starter: Bundle) -> None:
+    """All weights are stored as fp16: those of products are cast to fp32, and of the tables, the rows that are read."""
     data = starter.graph.with_name("model.onnx.data").stat().st_size
-    assert 0.99 * data < copied_weight_bytes(starter.graph) <= data
+    assert 0.5 * data < copied_weight_bytes(starter.graph) < 0.6 * data
