@@ -109,7 +109,7 @@ async def listening_edges(
     tei = TeiMethods(core.reranker, core.registry)
     metrics_urls: tuple[str, ...] = ()
     if metrics_port is not None:
-        metrics_server = rest_server.listening(metrics_app(metrics.text), metrics_port)
+        metrics_server = rest_server.listening(metrics_app(metrics.text), metrics_port, observers)
         metrics_urls = (await running_parts.enter_async_context(metrics_server)).urls
     metrics_route = MetricsRoute(metrics.text, core.keys) if metrics_port is None else None
     playground = Playground(grpc_port=settings.grpc_port) if settings.playground else None

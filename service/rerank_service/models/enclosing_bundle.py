@@ -17,7 +17,7 @@ def enclosing_bundle(path: Path, models: Iterable[Path] = ()) -> Path | None:
 
 
 def _folders_of(path: Path) -> Iterator[Path]:
-    """Yield the folders that a file is in: those of its name, and those of the file that a link means."""
+    """Yield the folders that a file is in: those of its name, and those of the target of a link."""
     folder = Path(os.path.realpath(path.parent))
     yield from (folder, *folder.parents)
     yield from Path(os.path.realpath(path)).parents

@@ -16,8 +16,7 @@ _UNARY_DOCUMENTS = 256
 _UNARY_CHARS = 1_000_000
 """Maximum size of a unary call. It fits into one message, also at a server with small limits."""
 _MANY_SECONDS = 24 * 3600.0
-"""Deadline of a stream, and maximum wait for the response to as many documents over HTTP. The default of a server,
-60 s, is meant for requests of a search."""
+"""Deadline of more documents. The default of a server, 60 s, is meant for requests of a search."""
 _FEW_SECONDS = 600.0
 """Maximum wait for any other response, if the deadline is that of the server. It ends calls of a server that hangs."""
 
@@ -35,8 +34,8 @@ async def rank(
 ) -> pb.RerankResponse:
     """Return the ranking. Many documents go to a gRPC server as a stream, up to `max_stream_documents` of the model.
 
-    `seconds` is the deadline. None: one day for a stream, else the default of the server. Then, the wait ends after 10
-    minutes, or after one day for as many documents as a stream has.
+    `seconds` is the deadline. None: one day for more than 256 documents or a million characters, else the default of
+    the server. Then, the wait ends after 10 minutes.
 
     Raises:
         OperatorError: the server does not respond in this time.
@@ -46,11 +45,10 @@ async def rank(
     """
     many = len(texts) > _UNARY_DOCUMENTS or sum(map(len, texts)) > _UNARY_CHARS
     streams = many and server.protocol == "grpc"
-    timeout = seconds or (_MANY_SECONDS if streams else None)
-    longest = _MANY_SECONDS if many else _FEW_SECONDS
+    timeout = seconds or (_MANY_SECONDS if many else None)
     async with (
         client_of(server, api_key=api_key, timeout=timeout) as client,
-        _bounded(server, None if timeout else longest),
+        _bounded(server, None if timeout else _FEW_SECONDS),
     ):
         if streams and isinstance(client, AsyncRerankClient):
             with progress("ranking", len(texts)) as advance:

@@ -5,6 +5,14 @@ from collections.abc import Mapping
 from rerank.v1 import rerank_pb2 as pb
 
 _MODEL, _ENGINE = "model", "engine"
+_TOKENS, _WINDOW, _QUERY, _DOCUMENT = (
+    "tokens read of a document",
+    "tokens of a window",
+    "longest query",
+    "longest document",
+)
+READING = (_TOKENS, _WINDOW, _QUERY, _DOCUMENT)
+"""Names of the entries of `reading`. Identities of older servers do not have them."""
 
 
 def listed_identity(model: pb.Model) -> dict[str, str]:
@@ -39,10 +47,10 @@ def reading(
     `window_tokens` may be 0 or None, for the default of the model.
     """
     return {
-        "tokens read of a document": str(document_tokens),
-        "tokens of a window": str(window_tokens or "the default of the model"),
-        "longest query": f"{max_query_chars} characters",
-        "longest document": f"{max_document_chars} characters",
+        _TOKENS: str(document_tokens),
+        _WINDOW: str(window_tokens or "the default of the model"),
+        _QUERY: f"{max_query_chars} characters",
+        _DOCUMENT: f"{max_document_chars} characters",
     }
 
 

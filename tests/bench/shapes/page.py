@@ -28,8 +28,10 @@ Models with random weights and the sizes of published models, exported by `reran
 the engine that `auto` chose at an earlier start, or in a *requested* precision, where `auto` kept fp32 because rounding
 moves the probabilities of random weights more than those of trained ones. *Tokens* are those of a document; queries
 have 8. The peer is sentence-transformers. Its best setting is the fastest one whose rankings are as good
-([performance.md](../../performance.md#models-people-use)). **Bold** ratios meet their goal. PSS and *own*
-memory are those after the work; *own* leaves out pages of files, which the kernel can drop and read again."""
+([performance.md](../../performance.md#models-people-use)). A ratio is the median of the ratios of the rounds, and not
+the ratio of the two columns: a virtual machine is faster in some rounds than in others. **Bold** ratios meet their
+goal. PSS and *own* memory are those after the work; *own* leaves out pages of files, which the kernel can drop and
+read again."""
 
 
 def page(results: Sequence[ShapeResult], host: Host) -> str:

@@ -27,16 +27,13 @@ async def _rank(server: ServerAddress, documents: list[str], seconds: float | No
     )
 
 
-@pytest.mark.parametrize(("documents", "name"), [(_FEW, "_FEW_SECONDS"), (_MANY, "_MANY_SECONDS")])
-async def test_silent_rest_server_ends_the_call(
-    documents: list[str], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silent_rest_server_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a deadline of the caller. The error names the address and the option."""
-    monkeypatch.setattr(f"rerank_service.tools.ranking_call.{name}", 0.05)
+    monkeypatch.setattr("rerank_service.tools.ranking_call._FEW_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(OperatorError) as caught:
-            await _rank(server_address(url), documents)
+            await _rank(server_address(url), _FEW)
     assert str(caught.value) == (
         f"{url}: no response after 50 ms: check that the server works, or give another limit with --timeout"
     )
@@ -56,5 +53,15 @@ async def test_deadline_of_the_caller_is_another_error(monkeypatch: pytest.Monke
     monkeypatch.setattr("rerank_service.tools.ranking_call._FEW_SECONDS", 0.001)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = server_address(f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(RestCallFailed, match=r"no response after 20 ms$"):
-            await _rank(server, _FEW, seconds=0.02)
+        with pytest.raises(RestCallFailed, match=r"no response after 500 ms$"):
+            await _rank(server, _FEW, seconds=0.5)
+
+
+async def test_many_documents_over_rest_have_a_day(edges: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server gets this deadline, too: its default is that of a search."""
+    monkeypatch.setattr("rerank_service.tools.ranking_call._MANY_SECONDS", 0.5)
+    edges.core.score.hold()
+    with pytest.raises(RestCallFailed) as caught:
+        await _rank(server_address(str(edges.http.base_url)), _MANY)
+    assert caught.value.status == 504
+    edges.core.score.release()

@@ -51,7 +51,7 @@ def _constant_sizes(graph: ShapedGraph, node: onnx.NodeProto) -> list[int] | Non
     if node.op_type != "Reshape" or node.input[1] in graph.constants:
         return None
     before, after = graph.shapes.get(node.input[0]), graph.shapes.get(node.output[0])
-    if before is None or after is None or 0 in after:  # a size of 0 means another one here
+    if before is None or after is None or 0 in after:  # 0 would mean: copy this axis
         return None
     sizes = [_size(before, axis, size) for axis, size in enumerate(after)]
     return sizes if sizes.count(_REMAINING) <= 1 else None

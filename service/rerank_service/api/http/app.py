@@ -14,17 +14,16 @@ from rerank_service.api.http.api_docs import DOCS, OPENAPI, docs_routes, relativ
 from rerank_service.api.http.checked_headers import CheckedHeaders
 from rerank_service.api.http.cors import cors_middleware
 from rerank_service.api.http.dialects import all_dialects, all_look_ups
-from rerank_service.api.http.dialects.contract import Dialect, Exchange
+from rerank_service.api.http.dialects.contract import Dialect
 from rerank_service.api.http.dialects.look_up import LookUp, ServerFacts
 from rerank_service.api.http.dialects.paths import PATH_MODEL
 from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.internal_errors import InternalErrors
 from rerank_service.api.http.liveness import LIVE, live
 from rerank_service.api.http.metrics_route import METRICS, MetricsRoute
-from rerank_service.api.http.observed_app import observation_of
 from rerank_service.api.http.openapi import OpenapiPage
 from rerank_service.api.http.playground.routes import FILES, Playground
-from rerank_service.api.http.routes import RerankRoutes, error_response
+from rerank_service.api.http.routes import RerankRoutes, failure_response
 from rerank_service.error_text import excerpt
 from rerank_service.errors import Unauthenticated, UnknownRoute
 
@@ -136,18 +135,13 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
         f"{excerpt(request.method)} {path} is not served ({error.detail}): {step}",
         status=error.status_code,
     )
-    observation = observation_of(request)
-    observation.fail(unknown)
-    response = error_response(unknown, UNIFIED, Exchange(observation.id, path))
+    response = failure_response(request, unknown)
     response.headers.update(allowed)
     return response
 
 
 async def _unauthenticated(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Unauthenticated)
-    observation = observation_of(request)
-    observation.fail(error)
-    return error_response(error, UNIFIED, Exchange(observation.id, METRICS))
+    return failure_response(request, error)
 
 
 def _methods(request: Request) -> list[str]:

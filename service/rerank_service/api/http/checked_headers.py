@@ -9,12 +9,8 @@ first one, behind the checks of the proxy (request smuggling; RFC 9112, 6.1).
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rerank_service.api.http.dialects.contract import Exchange
-from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.limited_parser import MAX_HEADER_BYTES
-from rerank_service.api.http.observed_app import observation_of
-from rerank_service.api.http.routes import error_response
-from rerank_service.error_text import excerpt
+from rerank_service.api.http.routes import failure_response
 from rerank_service.errors import HeadersTooLarge, InvalidRequest
 from rerank_service.quantities import counted
 
@@ -35,9 +31,7 @@ class CheckedHeaders:
         if error is None:
             await self._app(scope, receive, send)
             return
-        observation = observation_of(Request(scope))
-        observation.fail(error)
-        response = error_response(error, UNIFIED, Exchange(observation.id, excerpt(scope["path"])))
+        response = failure_response(Request(scope), error)
         response.headers["connection"] = "close"
         await response(scope, receive, send)
 

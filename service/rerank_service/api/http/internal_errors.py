@@ -6,17 +6,12 @@ Starlette's own handler of such errors is outside all middleware, so browsers wo
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rerank_service.api.http.dialects.contract import Exchange
-from rerank_service.api.http.dialects.unified import DIALECT as UNIFIED
 from rerank_service.api.http.observed_app import observation_of
-from rerank_service.api.http.routes import error_response
-from rerank_service.api.request_context import internal_error_message
-from rerank_service.error_text import excerpt
-from rerank_service.errors import RequestError
+from rerank_service.api.http.routes import failure_response
 
 
 class InternalErrors:
-    """Passes requests to an application, and responds with 500 to those that it fails on."""
+    """Passes requests to an application, and responds with 500 if the application raises an error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,9 +29,6 @@ class InternalErrors:
             await self._app(scope, receive, send_noted)
         except Exception as error:
             if begun:
+                observation_of(Request(scope)).fail(error)
                 raise
-            observation = observation_of(Request(scope))
-            observation.fail(error)
-            internal = RequestError(internal_error_message(observation.id))
-            response = error_response(internal, UNIFIED, Exchange(observation.id, excerpt(scope["path"])))
-            await response(scope, receive, send)
+            await failure_response(Request(scope), error)(scope, receive, send)

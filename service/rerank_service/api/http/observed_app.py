@@ -55,11 +55,12 @@ class ObservedApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        observation = self._observation(scope)
+        observation, responded = self._observation(scope), False
 
         async def send_observed(message: Message) -> None:
+            nonlocal responded
             if message["type"] == "http.response.start":
-                observation.status = message["status"]
+                observation.status, responded = message["status"], True
             await send(message)
 
         scope = {**scope, _KEY: observation}
@@ -67,7 +68,7 @@ class ObservedApp:
             await self._app(scope, receive, send_observed)
         finally:
             observation.route = self._route(scope)
-            if observation.route not in UNOBSERVED or observation.status in _ALWAYS_OBSERVED:
+            if observation.route not in UNOBSERVED or (responded and observation.status in _ALWAYS_OBSERVED):
                 observation.finish()
 
     def _observation(self, scope: Scope) -> RequestObservation:

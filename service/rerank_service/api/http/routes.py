@@ -200,6 +200,13 @@ def _failure(error: Exception, dialect: Dialect, exchange: Exchange) -> Response
     return error_response(error, dialect, exchange)
 
 
+def failure_response(request: Request, error: Exception) -> Response:
+    """Note the error of a request that no dialect reads, and return its response in the unified dialect."""
+    observation = observation_of(request)
+    observation.fail(error)
+    return _failure(error, UNIFIED, Exchange(observation.id, excerpt(request.scope["path"])))
+
+
 def _encoded(dialect: Dialect, ranking: Ranking, exchange: Exchange) -> Response:
     return _response(dialect.encode(ranking, exchange), exchange)
 

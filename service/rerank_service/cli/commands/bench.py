@@ -59,7 +59,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--deadline",
         type=float,
         metavar="S",
-        help="deadline of each request, in seconds (default: that of the server, but at most 600)",
+        help="deadline of each request, in seconds (default: that of the server, but at most 600 s)",
     )
     load.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of the generated texts (default: %(default)s)"

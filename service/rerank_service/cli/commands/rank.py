@@ -42,8 +42,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="seconds until the command ends with an error (default: that of the server, but at most 600; one day for "
-        "more than 256 documents, or more than a million characters)",
+        help="seconds until the command ends with an error (default: that of the server, but at most 600 s; one day "
+        "for more than 256 documents, or more than a million characters)",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument(

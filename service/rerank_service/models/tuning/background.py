@@ -22,7 +22,7 @@ from rerank_service.models.tuning.engine_loader import EngineNotLoaded, EngineSe
 from rerank_service.models.tuning.ranking_comparison import RankingComparison
 from rerank_service.models.tuning.throughput import Clock, Score, throughput
 from rerank_service.models.tuning.undecided import explain_undecided
-from rerank_service.scheduling.batching import EncodedPair
+from rerank_service.scheduling.batching import BatchLimits, EncodedPair
 
 _SPEED_SHARE = 0.3
 """Maximum share of the time that is spent on measuring speeds."""
@@ -72,13 +72,13 @@ class TuningTime:
         """Return the time of a tuning that starts now."""
         return cls(seconds, clock() + seconds, halt, clock, cpu_clock)
 
-    def clock_of(self, engines: Iterable[Engine]) -> Clock:
-        """Return the clock for the speed of engines: CPU time, unless one of them computes on a GPU.
+    def cpu_clock_of(self, engines: Iterable[Engine]) -> Clock | None:
+        """Return the clock of the CPU time that engines need; None if one of them computes on a GPU.
 
-        Each engine computes on one thread here, so on an idle machine, both clocks are equal. Other programs that want
-        the cores make a run longer by a chance of their own, but hardly its CPU time.
+        Each engine computes on one thread here, so on an idle machine, a run takes as long as its CPU time. Other load
+        lengthens a run by a random amount. It hardly changes its CPU time.
         """
-        return self.cpu_clock if all(engine.device == "cpu" for engine in engines) else self.clock
+        return self.cpu_clock if all(engine.device == "cpu" for engine in engines) else None
 
     @property
     def is_over(self) -> bool:
@@ -111,10 +111,18 @@ def tune_short(
     rankings = _Rankings(ReferenceLogits(engines, queries, limits_on, pad_id), engines, time)
 
     def measure(scores: Mapping[Engine, Score]) -> dict[Engine, float]:
-        clock = time.clock_of(scores)
+        cpu_clock = time.cpu_clock_of(scores)
         speeds = _best_speeds(
             scores,
-            lambda engine, score: throughput(score, sample, limits_on(engine), pad_id=pad_id, lanes=1, clock=clock),
+            lambda engine, score: throughput(
+                score,
+                sample,
+                _full_batches(limits_on(engine)),
+                pad_id=pad_id,
+                lanes=1,
+                clock=time.clock,
+                cpu_clock=cpu_clock,
+            ),
             replace(time, deadline=min(time.deadline, time.clock() + seconds_per_engine)),
         )
         for engine, speed in speeds.items():
@@ -128,14 +136,19 @@ def tune_short(
 
 
 def _speed_sample(queries: list[list[EncodedPair]]) -> list[EncodedPair]:
-    """Return the pairs with which speed is measured: those around the median length.
-
-    They are similar, so they make full batches, as the pairs that wait in a busy server do. Small batches would favour
-    engines that need little time to begin one (docs/performance.md).
-    """
+    """Return the pairs with which speed is measured: those around the median length. They are similar, so that batches
+    can be full."""
     pairs = sorted((pair for query in queries for pair in query), key=len)
     start = max(0, len(pairs) - _SPEED_PAIRS) // 2
     return pairs[start : start + _SPEED_PAIRS]
+
+
+def _full_batches(limits: BatchLimits) -> BatchLimits:
+    """Return limits with which no batch but the last is smaller than it may be, as when many pairs wait.
+
+    Small batches would favour engines that need little time to begin one.
+    """
+    return replace(limits, min_tokens=limits.max_tokens)
 
 
 class _Rankings:

@@ -19,6 +19,9 @@ Score = Callable[[Batch], NDArray[np.float32]]
 """Returns the logits of a batch, float32 of shape (rows,)."""
 Clock = Callable[[], float]
 """Returns a time in seconds."""
+_COARSE = 10 * time.get_clock_info("process_time").resolution
+"""Seconds of CPU time that are too few steps of the clock to be compared. A step is a nanosecond on Linux, and 16 ms on
+Windows."""
 
 Name = TypeVar("Name")
 
@@ -60,10 +63,12 @@ def throughput(
     lanes: int,
     cost: CostModel | None = None,
     clock: Clock = time.perf_counter,
+    cpu_clock: Clock | None = None,
 ) -> float:
     """Return the tokens per second, without padding, of all lanes together when all pairs wait.
 
-    `cost` learns from each batch.
+    `cost` learns from each batch. `cpu_clock` returns the CPU time of the process. With it, the CPU time or the
+    duration counts, whichever is less: other programs lengthen the duration, and other work of the process both.
     """
     waiting = batches(pairs, limits, lanes=lanes)
     lock = threading.Lock()
@@ -83,7 +88,7 @@ def throughput(
                 with lock:
                     cost.observe(len(chosen), length, seconds)
 
-    started = clock()
+    seconds = _stopwatch(clock, cpu_clock)
     with ThreadPoolExecutor(lanes) as pool:
         for running in [pool.submit(lane) for _ in range(lanes)]:
             try:
@@ -91,7 +96,19 @@ def throughput(
             finally:
                 # its error leads to this frame: with the lane in it, only the garbage collector would free the engine
                 del running
-    return sum(map(len, pairs)) / (clock() - started)
+    return sum(map(len, pairs)) / seconds()
+
+
+def _stopwatch(clock: Clock, cpu_clock: Clock | None) -> Clock:
+    """Return a function that returns the seconds since now, as `throughput` counts them."""
+    started, cpu_started = clock(), cpu_clock() if cpu_clock else 0.0
+
+    def seconds() -> float:
+        duration = clock() - started
+        cpu_time = cpu_clock() - cpu_started if cpu_clock else 0.0
+        return min(duration, cpu_time) if cpu_time > _COARSE else duration
+
+    return seconds
 
 
 def measure_in_turn(measurements: Mapping[Name, Callable[[], float]], rounds: int) -> dict[Name, float]:

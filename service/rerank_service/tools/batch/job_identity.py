@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rerank_service.error_text import excerpt
 from rerank_service.errors import OperatorError
+from rerank_service.tools.served_identity import READING
 
 WAYS_ON = "continue with what the job was started with, give another OUT, or --restart to score all rows again"
 """The choices after a change of the identity, for the end of a message."""
@@ -25,17 +26,20 @@ def input_digest(path: Path) -> str:
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return one phrase for each entry in which two identities differ."""
+    """Return one phrase for each entry in which two identities differ.
+
+    How a server reads texts is compared only if both say it: a server may be upgraded from a version that does not.
+    """
     names = [*before, *(name for name in now if name not in before)]
     return [
         _change(name, before.get(name, _ABSENT), now.get(name, _ABSENT))
         for name in names
-        if before.get(name) != now.get(name)
+        if before.get(name) != now.get(name) and (name not in READING or (name in before and name in now))
     ]
 
 
 def check_server(before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Check that a server has the model and the engine with which a job began.
+    """Check that a server has the model, the engine and the reading of texts with which a job began.
 
     Raises:
         OperatorError: they differ.

@@ -1,4 +1,4 @@
-"""Score the parts of a job with a running server, as long as it has the same model and engine."""
+"""Score the parts of a job with a running server, as long as it has the same model, engine and reading of texts."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -35,7 +35,7 @@ def score_remotely(
     only one server at the address.
 
     Raises:
-        OperatorError: the server has another model or engine than `identity`.
+        OperatorError: the server has another model, engine or reading of texts than `identity`.
         RerankError, RestCallFailed: the server does not respond, or does not accept the options.
         NothingScored: the server scores nothing.
         SettingsInvalid: it has no model with the name any more.

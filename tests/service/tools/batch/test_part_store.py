@@ -11,6 +11,7 @@ from rerank_service.tools.batch.formats.jsonl import JsonlFormat
 from rerank_service.tools.batch.job_identity import changes
 from rerank_service.tools.batch.part_store import Counts, PartStore
 from rerank_service.tools.batch.rows import Columns
+from rerank_service.tools.served_identity import READING
 from support.broken_process import small_files
 
 _IDENTITY = {"IN": "abc", "model": "small 1"}
@@ -248,6 +249,15 @@ def test_job_without_a_finished_part_may_change(target: Path) -> None:
     for identity in (_IDENTITY, {**_IDENTITY, "IN": "abd"}):
         with PartStore(target).opened(identity, restart=False):
             pass
+
+
+@pytest.mark.parametrize("name", READING)
+def test_reading_of_texts_is_compared_if_both_identities_have_it(name: str) -> None:
+    """A server of an older version does not list it. The job continues after the upgrade, and after a roll-back."""
+    older = {"model": "m"}
+    newer = {**older, name: "1"}
+    assert changes(older, newer) == changes(newer, older) == []
+    assert changes(newer, {**older, name: "2"}) == [f"{name} was 1, now 2"]
 
 
 def test_changed_input_is_named_without_its_digests() -> None:

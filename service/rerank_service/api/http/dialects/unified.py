@@ -58,7 +58,8 @@ class UnifiedBody(VllmFields, HighlightFields):  # type: ignore[no-redef]  # pyd
     query: Text
     """The query: a string, `{"text": query}`, or vLLM's text parts. Must not be empty."""
     documents: OneOrMoreDocuments
-    """The documents: strings, or objects whose fields are ranked in their order. A string stands for a list of it."""
+    """The documents: strings, or objects whose fields are ranked in their order. A single string is the same as a list
+    with this string."""
     top_n: Limit | None = None
     """Maximum number of results. Default, and 0: all."""
     top_k: Limit | None = None
