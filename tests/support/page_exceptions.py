@@ -37,6 +37,7 @@ COMMANDS = {
     "rerank batch pairs.parquet scored.parquet --ray": "needs a Ray cluster; make test-ray runs one",
     "rerank models --server localhost:50051 --tls-ca": "needs a server with TLS; tests/e2e/test_tls.py runs one",
     "python -m bench.chart": "needs a file of `make bench`",
+    "source .venv/bin/activate": "the tests run in this environment",
 }
 """Beginnings of commands that are not run."""
 
