@@ -8,7 +8,7 @@ _CHART = re.compile(r"^!(\[[^]]+\])\((?:docs/)?(bench/[^)]+)\)$", re.MULTILINE)
 
 
 def test_home_page_has_the_chart_of_the_readme() -> None:
-    """A new benchmark changes both, with the number of setups."""
+    """A new benchmark changes both, with the number of systems."""
     pages = ("docs/index.md", "README.md")
     home, readme = (_CHART.findall((ROOT / page).read_text(encoding="utf-8")) for page in pages)
     assert len(home) == 1

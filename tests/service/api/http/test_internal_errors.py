@@ -58,9 +58,9 @@ async def test_port_for_metrics_has_the_same_errors() -> None:
     recorder = Recorder()
     async with (
         listening(metrics_app(_failing), rest_options(), Observing(recorder)) as port,
-        httpx.AsyncClient() as http,
+        httpx.AsyncClient(timeout=60) as http,
     ):
-        response = await http.get(f"{port.urls[0]}/metrics", headers={"x-request-id": "id-3"}, timeout=60)
+        response = await http.get(f"{port.urls[0]}/metrics", headers={"x-request-id": "id-3"})
         record = await recorder.next()
     assert (response.status_code, response.json()["error"]["code"]) == (500, "internal")
     assert (record.id, record.status, record.route) == ("id-3", 500, "/metrics")
