@@ -15,7 +15,6 @@ from rerank_service.engine.host import limit_tokenizer_threads
 from rerank_service.errors import ExtraMissing, SettingsInvalid
 from rerank_service.models.loading import load_selected
 from rerank_service.observability.logs import configure_logging
-from rerank_service.ranking.limits import RequestLimits
 from rerank_service.ranking.request import RerankRequest, TooLong
 from rerank_service.ranking.scores import ScoreType
 from rerank_service.settings import read_settings
@@ -72,7 +71,7 @@ def _local(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sco
         model = load_selected(single_model_options(settings))
     limits = request_limits(settings)
     with BulkScorer(model, limits, request_options(arguments)) as scorer:
-        yield Scoring({**model_identity(model), **_reading(limits)}, partial(score_parts, scorer))
+        yield Scoring({**model_identity(model), **reading(limits)}, partial(score_parts, scorer))
 
 
 @contextmanager
@@ -93,17 +92,7 @@ def _on_ray(arguments: argparse.Namespace, given: dict[str, Any]) -> Iterator[Sc
     with connected(arguments.ray) as node_cpus:
         pool = plan_actors(node_cpus, actors=arguments.actors, cpus=arguments.actor_cpus or settings.lanes)
         actor = ActorOptions(options, limits, request_options(arguments), identity)
-        yield Scoring({**identity, **_reading(limits)}, partial(score_on_ray, actor, pool))
-
-
-def _reading(limits: RequestLimits) -> dict[str, str]:
-    """Return the settings that decide how much of a text is read, and which texts are errors."""
-    return reading(
-        document_tokens=limits.document_tokens,
-        window_tokens=limits.window_tokens,
-        max_query_chars=limits.max_query_chars,
-        max_document_chars=limits.max_document_chars,
-    )
+        yield Scoring({**identity, **reading(limits)}, partial(score_on_ray, actor, pool))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rerank.v1 import rerank_pb2 as pb
+from rerank_service.ranking.limits import RequestLimits
 
 _MODEL, _ENGINE = "model", "engine"
 _TOKENS, _WINDOW, _QUERY, _DOCUMENT = (
@@ -19,14 +20,7 @@ def listed_identity(model: pb.Model) -> dict[str, str]:
     """Return model, engine and reading of a model that a server lists. Older and other servers do not say how they
     read texts."""
     identity = _identity(model.name, model)
-    if not model.max_document_chars:
-        return identity
-    return identity | reading(
-        document_tokens=model.document_tokens,
-        window_tokens=model.window_tokens,
-        max_query_chars=model.max_query_chars,
-        max_document_chars=model.max_document_chars,
-    )
+    return identity | reading(model) if model.max_document_chars else identity
 
 
 def scoring_identity(response: pb.RerankResponse) -> dict[str, str] | None:
@@ -39,18 +33,16 @@ def scores_by(identity: Mapping[str, str]) -> dict[str, str]:
     return {name: identity[name] for name in (_MODEL, _ENGINE)}
 
 
-def reading(
-    *, document_tokens: int, window_tokens: int | None, max_query_chars: int, max_document_chars: int
-) -> dict[str, str]:
+def reading(limits: RequestLimits | pb.Model) -> dict[str, str]:
     """Return the limits that decide how much of a text is read, and which texts are errors.
 
-    `window_tokens` may be 0 or None, for the default of the model.
+    A listed model has the same fields as `RequestLimits`; its `window_tokens` is 0 for the default of the model.
     """
     return {
-        _TOKENS: str(document_tokens),
-        _WINDOW: str(window_tokens or "the default of the model"),
-        _QUERY: f"{max_query_chars} characters",
-        _DOCUMENT: f"{max_document_chars} characters",
+        _TOKENS: str(limits.document_tokens),
+        _WINDOW: str(limits.window_tokens or "the default of the model"),
+        _QUERY: f"{limits.max_query_chars} characters",
+        _DOCUMENT: f"{limits.max_document_chars} characters",
     }
 
 

@@ -48,7 +48,7 @@ def test_model_whose_weights_exceed_the_limit_is_refused(starter: Bundle, tmp_pa
 
 
 def test_model_that_cannot_fit_beside_the_loaded_ones_is_refused(starter: Bundle, tmp_path: Path) -> None:
-    """The message has what the process holds. The same model fits alone."""
+    """The message has the memory that the process holds. The same model fits alone."""
     tree = _tree(tmp_path, max=str(100 * MB))
     check_memory(starter, CPU_FP32, 1, memory_limits(tree.system))
     with pytest.raises(MemoryTooSmall) as refused:

@@ -64,9 +64,9 @@ def _reshape_sizes(model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, str]
     from rerank_export.graph.passes.reshape_sizes import write_reshape_sizes
 
     written, reshapes = write_reshape_sizes(model)
-    return (
-        (written, f"constant sizes for {counted(reshapes, 'Reshape')}") if reshapes else (None, "no size is computed")
-    )
+    if not reshapes:
+        return None, "no size is computed"
+    return written, f"constant sizes for {counted(reshapes, 'Reshape')}"
 
 
 PASSES: dict[str, Pass] = {

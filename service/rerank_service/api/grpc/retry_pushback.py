@@ -9,8 +9,8 @@ _NO_RETRY = "-1"
 
 
 def retry_pushback(error: RequestError, remaining: float) -> tuple[tuple[str, str], ...]:
-    """Return the trailing metadata that tells the client's retry policy when to repeat a call, if its policy repeats
-    this status at all.
+    """Return the trailing metadata with the pause before the client's retry policy repeats a call, if it repeats this
+    status at all.
 
     Only an overload and the limit of a key ask for a pause. A call to a draining server should go to another replica at
     once. If the pause would exceed the deadline, the call is not repeated: the caller gets this error, and not a

@@ -77,14 +77,19 @@ def queries(starter: Bundle) -> list[list[EncodedPair]]:
 
 
 def _short(
-    scores: dict[Engine, FakeEngine], queries: list[list[EncodedPair]], time: FakeTime, *, seconds: float = 1e6
+    scores: dict[Engine, FakeEngine],
+    queries: list[list[EncodedPair]],
+    time: FakeTime,
+    *,
+    seconds: float = 1e6,
+    cpu_time: FakeTime | None = None,
 ) -> tuple[Engine, dict[Engine, EngineMeasurement]]:
     outcome = tune_short(
         _engine_set(scores),
         queries,
         limits_on=lambda _: LIMITS,
         pad_id=0,
-        time=TuningTime.start(seconds, threading.Event(), time, time),
+        time=TuningTime.start(seconds, threading.Event(), time, cpu_time or time),
     )
     return outcome.chosen, {trial.engine: trial for trial in outcome.trials}
 
@@ -206,14 +211,7 @@ def test_other_load_does_not_change_the_speed(
         CPU_FP32: FakeEngine(time, 100, cpu_time=cpu_time),
         other: FakeEngine(time, 30, cpu_time=cpu_time, share_of_core=share_of_core),
     }
-    outcome = tune_short(
-        _engine_set(scores),
-        queries,
-        limits_on=lambda _: LIMITS,
-        pad_id=0,
-        time=TuningTime.start(1e6, threading.Event(), time, cpu_time),
-    )
-    measured = {trial.engine: trial for trial in outcome.trials}
+    _, measured = _short(scores, queries, time, cpu_time=cpu_time)
     assert measured[other].verdict.startswith(f"{speedup} times cpu fp32")
 
 
