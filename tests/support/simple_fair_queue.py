@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from rerank_service.scheduling.batching import BatchLimits
-from rerank_service.scheduling.fair_queue import FIRST_ROUND_BATCHES, MAX_SKIPPED, OLDEST_EVERY
+from rerank_service.scheduling.fair_queue import (
+    BATCHES_AFTER_SMALL,
+    FIRST_ROUND_BATCHES,
+    MAX_SKIPPED,
+    OLDEST_EVERY,
+)
 from rerank_service.scheduling.memory_budget import TokenBudget
 
 Request = TypeVar("Request", bound=Hashable)
@@ -30,6 +35,8 @@ class _Share(Generic[Item]):
     """Virtual time at which the current round ends."""
     round_tokens: int = 0
     """Padded tokens that the current round still gets."""
+    is_small: bool = True
+    """True if its pairs fit in its first round."""
     pairs: dict[int, deque[tuple[int, Item]]] = field(default_factory=dict)
     """Arrival number and item of each pair, by padded length, oldest first."""
 
@@ -67,6 +74,8 @@ class SimpleFairQueue(Generic[Request, Item]):
         self._shares: dict[Request, _Share[Item]] = {}
         self._arrivals = 0
         self._batches_taken = 0
+        self._last_small = -math.inf
+        """Number of the last batch for which a small request waited."""
         self._virtual_time = 0.0
         """Padded tokens that a request of weight 1 would have received by now, had it waited from the beginning."""
         self.budget = TokenBudget(limits.max_tokens)
@@ -88,6 +97,9 @@ class SimpleFairQueue(Generic[Request, Item]):
         if not share.pairs:
             share.finish_tag = max(share.finish_tag, self._virtual_time)  # an unused share is not saved
             share.start_round(min(sum(lengths), FIRST_ROUND_BATCHES * self._batch_tokens))
+            share.is_small = sum(lengths) <= FIRST_ROUND_BATCHES * self._batch_tokens
+        elif items:
+            share.is_small = False
         for length, (_, item) in zip(lengths, items, strict=True):
             share.pairs.setdefault(length, deque()).append((self._arrivals, item))
             self._arrivals += 1
@@ -126,7 +138,11 @@ class SimpleFairQueue(Generic[Request, Item]):
             length = max(first.pairs)
         rows = self._max_rows(length) if max_rows is None else min(self._max_rows(length), max_rows(length))
         others = sorted((share for share in waiting if share is not first), key=lambda share: share.urgency)
-        chosen = list(self._fill(length, rows, (first, *others), skip))
+        if any(share.is_small for share in waiting):
+            self._last_small = self._batches_taken
+        many = self._batches_taken - self._last_small > BATCHES_AFTER_SMALL
+        rows_with_large = rows if many else max(1, self._limits.min_tokens // length)
+        chosen = list(self._fill(length, rows, rows_with_large, (first, *others), skip))
         if chosen:
             batch_length = max(length for _, length, _ in chosen)
             self._charge([share for share, _, _ in chosen], batch_length, waiting)
@@ -143,23 +159,32 @@ class SimpleFairQueue(Generic[Request, Item]):
         return max(1, min(self._limits.max_pairs, tokens // length))
 
     def _fill(
-        self, longest: int, rows: int, shares: Sequence[_Share[Item]], skip: Callable[[Item], bool] | None
+        self,
+        longest: int,
+        rows: int,
+        rows_with_large: int,
+        shares: Sequence[_Share[Item]],
+        skip: Callable[[Item], bool] | None,
     ) -> Iterator[tuple[_Share[Item], int, Item]]:
         """Yield share, padded length and item of each row of a batch.
 
-        The most similar lengths come first, from any share; pairs of one length come in the order of the shares.
+        The most similar lengths come first, from any share; pairs of one length come in the order of the shares. A pair
+        of a large request is only added to less than `rows_with_large` rows.
         """
         shortest = self._limits.min_length_ratio * longest
         lengths = {length for share in shares for length in share.pairs if shortest <= length <= longest}
         inspections = rows + MAX_SKIPPED
         for length, share in itertools.product(sorted(lengths, reverse=True), shares):
             while rows and inspections and length in share.pairs:
+                if rows_with_large <= 0 and not share.is_small:
+                    return
                 inspections -= 1
                 self.tokens -= length
                 self.pairs -= 1
                 item = share.pop(length)
                 if skip is None or not skip(item):
                     rows -= 1
+                    rows_with_large -= 1
                     yield share, length, item
 
     def _charge(self, rows: Sequence[_Share[Item]], length: int, waiting: Sequence[_Share[Item]]) -> None:

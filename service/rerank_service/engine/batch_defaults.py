@@ -10,6 +10,13 @@ from rerank_service.engine.kinds import Engine, Precision, Provider
 from rerank_service.scheduling.batching import BatchLimits
 
 CPU_LIMITS = BatchLimits(max_tokens=512, min_tokens=256, max_pairs=64, min_length_ratio=0.85, length_multiple=4)
+_OPENVINO_BF16_LIMITS = replace(
+    CPU_LIMITS,
+    # A batch takes as long as half of it in fp32, and one with another shape than the one before takes some
+    # milliseconds more (docs/decisions/0084-batch-sizes-beside-small-requests.md).
+    max_tokens=1_024,
+    min_tokens=512,
+)
 GPU_LIMITS = BatchLimits(
     max_tokens=16_384,
     min_tokens=16_384,  # its batches share one stream: a part of a batch on another lane would only wait for the first
@@ -31,6 +38,7 @@ depends on the padding by about 1e-7, and rounding to int8 or bf16 can make 0.02
 _ROUNDED = (Precision.INT8, Precision.BF16)
 """Precisions of OpenVINO that round activations."""
 
+_OPENVINO_BF16 = Engine(Provider.OPENVINO, Precision.BF16)
 _LIMITS = {Provider.CPU: CPU_LIMITS, Provider.OPENVINO: CPU_LIMITS, Provider.CUDA: GPU_LIMITS}
 _LANES: dict[Provider, Callable[[], int]] = {
     Provider.CPU: usable_cores,
@@ -44,9 +52,9 @@ def default_limits(engine: Engine, *, shares_prefixes: bool = False) -> BatchLim
 
     A graph that shares prefixes computes the common beginning of a batch once, so it gains from more rows.
     """
-    limits = _LIMITS[engine.provider]
-    if shares_prefixes and limits is CPU_LIMITS:
-        limits = replace(limits, max_tokens=_SHARED_PREFIX_TOKENS)
+    limits = _OPENVINO_BF16_LIMITS if engine == _OPENVINO_BF16 else _LIMITS[engine.provider]
+    if shares_prefixes:
+        limits = replace(limits, max_tokens=max(limits.max_tokens, _SHARED_PREFIX_TOKENS))
     if engine.cuda_graphs:
         # each batch replays a recording. Others are slow when their shape is new: cuDNN's attention prepares each shape
         tokens, multiple = MAX_GRAPH_TOKENS, _CUDA_GRAPH_LENGTH_MULTIPLE

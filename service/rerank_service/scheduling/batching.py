@@ -68,7 +68,7 @@ class BatchLimits:
     max_tokens: int
     """Maximum padded tokens: rows times the longest row. A pair longer than this runs alone."""
     min_tokens: int
-    """Padded tokens below which a batch is not made smaller near the end of the queue."""
+    """Padded tokens below which a batch is not made smaller near the end of the queue, or beside small requests."""
     max_pairs: int
     """Maximum number of rows."""
     min_length_ratio: float

@@ -10,6 +10,8 @@ tokens:
 - The finish tag of a round is the virtual time at which it would end if all requests ran at once, each at its share.
 - The next batch starts with the request that has the lowest finish tag among those with the lowest priority number. It
   is filled with pairs of similar length from any request.
+- A request is small if its pairs fit in its first round. While one waits, and for the next `BATCHES_AFTER_SMALL`
+  batches, pairs of large requests fill a batch only up to `min_tokens`. So a small request waits for fewer of them.
 
 So no request finishes later than if all had run at once, apart from a few batches, and most finish earlier. Of many
 small requests the first finishes before the last starts, and 10 documents overtake 10,000.
@@ -38,6 +40,9 @@ OLDEST_EVERY = 8
 """One batch in this many starts with the pair that has waited longest."""
 FIRST_ROUND_BATCHES = 8
 """Maximum number of batches in a request's first round."""
+BATCHES_AFTER_SMALL = 8
+"""Number of batches after a small request in which pairs of large requests stay few: its client often sends another
+one."""
 _KEPT_ARRIVALS = 1024
 """Number of calls of `add` that are kept in the order of arrival, beyond twice the pairs that wait."""
 MAX_SKIPPED = 4096
@@ -52,11 +57,13 @@ class _Share(Generic[Item]):
     weight: float
     number: int
     """Order of arrival."""
-    finish_tag: float = -math.inf
+    finish_tag: float = field(init=False, default=-math.inf)
     """Virtual time at which the current round ends."""
-    round_tokens: int = 0
+    round_tokens: int = field(init=False, default=0)
     """Padded tokens that the current round still gets."""
-    pairs: dict[int, deque[tuple[int, Item]]] = field(default_factory=dict)
+    is_small: bool = field(init=False, default=True)
+    """True if its pairs fit in its first round."""
+    pairs: dict[int, deque[tuple[int, Item]]] = field(init=False, default_factory=dict)
     """Arrival number and item of each pair, by padded length, oldest first."""
 
     @property
@@ -105,6 +112,10 @@ class FairQueue(Generic[Request, Item]):
         """Number of the last pair and the share of each call of `add`, oldest first; also if no such pair waits now."""
         self._arrivals = 0
         self._batches_taken = 0
+        self._small = 0
+        """Number of small requests with waiting pairs."""
+        self._batches_since_small = BATCHES_AFTER_SMALL
+        """Number of batches since one for which a small request waited."""
         self._virtual_time = 0.0
         """Padded tokens that a request of weight 1 would have received by now, had it waited from the beginning."""
         self.budget = TokenBudget(limits.max_tokens)
@@ -125,10 +136,16 @@ class FairQueue(Generic[Request, Item]):
         lengths = [self._limits.padded(tokens) for tokens, _ in items]
         if not share.pairs:
             share.finish_tag = max(share.finish_tag, self._virtual_time)  # an unused share is not saved
-            share.start_round(min(sum(lengths), FIRST_ROUND_BATCHES * self._batch_tokens))
+            first_round = min(sum(lengths), FIRST_ROUND_BATCHES * self._batch_tokens)
+            share.start_round(first_round)
+            share.is_small = sum(lengths) == first_round
             if items:
                 self._weight += Fraction(share.weight)
+                self._small += share.is_small
                 self._line.add(share)
+        elif items and share.is_small:  # the first round is that of its earlier pairs
+            share.is_small = False
+            self._small -= 1
         for length, (_, item) in zip(lengths, items, strict=True):
             if length not in share.pairs:
                 share.pairs[length] = deque()
@@ -157,6 +174,7 @@ class FairQueue(Generic[Request, Item]):
 
     def _stop_waiting(self, share: _Share[Item]) -> None:
         self._weight -= Fraction(share.weight)
+        self._small -= share.is_small
         self._line.remove(share)
 
     def _leave_line(self, share: _Share[Item], length: int) -> None:
@@ -180,7 +198,7 @@ class FairQueue(Generic[Request, Item]):
         first, length = self._oldest() if self._batches_taken % OLDEST_EVERY == 0 else self._most_urgent()
         rows = self._max_rows(length) if max_rows is None else min(self._max_rows(length), max_rows(length))
         weight = float(self._weight)
-        chosen = list(self._fill(length, rows, first, skip))
+        chosen = list(self._fill(length, rows, self._max_rows_with_large(length), first, skip))
         if chosen:
             batch_length = max(length for _, length, _ in chosen)
             self._charge([share for share, _, _ in chosen], batch_length, weight)
@@ -210,23 +228,33 @@ class FairQueue(Generic[Request, Item]):
         tokens = min(self.budget.tokens, guided)
         return max(1, min(self._limits.max_pairs, tokens // length))
 
+    def _max_rows_with_large(self, length: int) -> int:
+        """Return the number of rows from which on pairs of large requests are not added to a batch."""
+        self._batches_since_small = 0 if self._small else self._batches_since_small + 1
+        if self._batches_since_small > BATCHES_AFTER_SMALL:
+            return self._limits.max_pairs
+        return max(1, self._limits.min_tokens // length)
+
     def _fill(
-        self, longest: int, rows: int, first: _Share[Item], skip: Callable[[Item], bool] | None
+        self, longest: int, rows: int, rows_with_large: int, first: _Share[Item], skip: Callable[[Item], bool] | None
     ) -> Iterator[tuple[_Share[Item], int, Item]]:
         """Yield share, padded length and item of each row of a batch.
 
         The most similar lengths come first, from any share. Pairs of one length come first from the share `first`, then
-        in the order of the shares.
+        in the order of the shares. A pair of a large request is only added to less than `rows_with_large` rows.
         """
         shortest = self._limits.min_length_ratio * longest
         inspections = rows + MAX_SKIPPED
         for length in sorted((length for length in self._lines if shortest <= length <= longest), reverse=True):
             while rows and inspections and length in self._lines:
                 share = first if length in first.pairs else self._lines[length].first()
+                if rows_with_large <= 0 and not share.is_small:
+                    return
                 inspections -= 1
                 item = self._pop(share, length)
                 if skip is None or not skip(item):
                     rows -= 1
+                    rows_with_large -= 1
                     yield share, length, item
 
     def _pop(self, share: _Share[Item], length: int) -> Item:

@@ -33,9 +33,9 @@ class EngineSettings(SettingsGroup):
     process may use; on a GPU 2."""
     max_batch_tokens: Count | None = None
     """Maximum size of a batch in padded tokens: pairs times tokens of the longest pair. A small batch keeps waiting
-    times short. Unset: the tuned number, else 512, or 1,024 for decoders with shared prefixes; on a GPU 16,384, with
-    CUDA graphs 4,096. On a GPU without enough memory for a batch, the server halves the batch, and makes later batches
-    smaller."""
+    times short. Unset: the tuned number, else 512, or 1,024 for OpenVINO in bf16 and decoders with shared prefixes; on
+    a GPU 16,384, with CUDA graphs 4,096. On a GPU without enough memory for a batch, the server halves the batch, and
+    makes later batches smaller."""
     max_batch_pairs: Count | None = None
     """Maximum number of pairs in a batch. Unset: 64; on a GPU 512."""
     length_multiple: Count | None = None

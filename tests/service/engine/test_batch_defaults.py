@@ -8,15 +8,11 @@ import pytest
 
 from rerank_service.engine.available import ENGINES
 from rerank_service.engine.batch_defaults import CPU_LIMITS, default_lanes, default_limits, exact_multiple
-from rerank_service.engine.io_binding import (
-    MAX_GRAPH_TOKENS,
-    MAX_GRAPHS,
-)
+from rerank_service.engine.io_binding import MAX_GRAPH_TOKENS, MAX_GRAPHS
 from rerank_service.engine.kinds import CPU_FP32, Engine, Precision, Provider
 
 _GPU = Engine(Provider.CUDA, Precision.FP16)
-
-
+_OPENVINO_BF16 = Engine(Provider.OPENVINO, Precision.BF16)
 _GRAPHS = Engine(Provider.CUDA, Precision.FP16, cuda_graphs=True)
 
 
@@ -33,7 +29,17 @@ def test_shared_prefixes_allow_larger_batches_on_a_cpu() -> None:
     """The common beginning of more rows is computed once. A GPU has large batches anyway."""
     shared = default_limits(CPU_FP32, shares_prefixes=True)
     assert shared == replace(CPU_LIMITS, max_tokens=2 * CPU_LIMITS.max_tokens)
+    assert default_limits(_OPENVINO_BF16, shares_prefixes=True) == default_limits(_OPENVINO_BF16)
     assert default_limits(_GPU, shares_prefixes=True) == default_limits(_GPU)
+
+
+def test_openvino_in_bf16_has_batches_twice_as_large() -> None:
+    """docs/decisions/0084: one batch takes as long as half of it in fp32. Small batches pay most for a new shape."""
+    limits = default_limits(_OPENVINO_BF16)
+    assert (limits.max_tokens, limits.min_tokens) == (2 * CPU_LIMITS.max_tokens, 2 * CPU_LIMITS.min_tokens)
+    for precision in (Precision.FP32, Precision.INT8):
+        limits = default_limits(Engine(Provider.OPENVINO, precision))
+        assert (limits.max_tokens, limits.min_tokens) == (CPU_LIMITS.max_tokens, CPU_LIMITS.min_tokens)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=str)
@@ -55,11 +61,10 @@ def test_openvino_in_int8_and_bf16_pads_to_multiples_of_16(requested: int, round
 def test_the_page_has_the_defaults() -> None:
     """docs/gpu.md: columns of the CPU, of the GPU, and of the GPU with CUDA graphs."""
     page = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text(encoding="utf-8")
-    shared = default_limits(CPU_FP32, shares_prefixes=True)
-    exact = default_limits(Engine(Provider.OPENVINO, Precision.BF16))
+    exact = default_limits(_OPENVINO_BF16)
     for row, (field, exception) in {
-        "maximum size of a batch, padded tokens": ("max_tokens", shared),
-        "the same when few tokens wait": ("min_tokens", None),
+        "maximum size of a batch, padded tokens": ("max_tokens", exact),
+        "the same when few tokens wait, or beside small requests": ("min_tokens", exact),
         "maximum rows of a batch": ("max_pairs", None),
         "shortest row, as a share of the longest": ("min_length_ratio", None),
         "row lengths are multiples of": ("length_multiple", exact),

@@ -4,11 +4,18 @@ import itertools
 import math
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rerank_service.scheduling.fair_queue import MAX_SKIPPED, OLDEST_EVERY, FairQueue
+from rerank_service.scheduling.fair_queue import (
+    BATCHES_AFTER_SMALL,
+    FIRST_ROUND_BATCHES,
+    MAX_SKIPPED,
+    OLDEST_EVERY,
+    FairQueue,
+)
 from rerank_service.scheduling.forecast import LiveWork, RemainingWork, finish_times
 from support.limits import batch_limits
 
@@ -179,6 +186,62 @@ def test_small_request_overtakes_a_large_one() -> None:
     queue.add("small", [(tokens, ("small", tokens, tokens)) for tokens in range(50, 150, 10)])
     batches = [queue.take() for _ in range(12)]
     assert sum(name == "small" for batch in batches for name, _, _ in batch) == 10
+
+
+def _add(queue: FairQueue[str, Pair], name: str, pairs: int) -> None:
+    """Add pairs of 64 tokens to a request."""
+    queue.add(name, [(64, (name, number, 64)) for number in range(pairs)])
+
+
+def _rows(queue: FairQueue[str, Pair], takes: int) -> list[Counter[str]]:
+    """Return the number of pairs of each request in the next batches."""
+    return [Counter(name for name, _, _ in queue.take()) for _ in range(takes)]
+
+
+def test_large_requests_have_small_batches_beside_a_small_one() -> None:
+    """While it waits, and for the next BATCHES_AFTER_SMALL batches. After that they fill whole batches again."""
+    queue = _filled(bulk=[64] * 10_000)
+    assert _rows(queue, 1) == [{"bulk": LIMITS.max_tokens // 64}]
+    queue.enter("small")
+    _add(queue, "small", 1)
+    batches = _rows(queue, 30)
+    (at,) = (number for number, rows in enumerate(batches) if rows["small"])
+    few, many = LIMITS.min_tokens // 64, LIMITS.max_tokens // 64
+    after = at + 1 + BATCHES_AFTER_SMALL
+    assert [rows.total() for rows in batches] == [few] * after + [many] * (30 - after)
+
+
+def test_small_requests_fill_whole_batches() -> None:
+    """Only pairs of large requests are few. Here each small request is more urgent than the large one."""
+    queue = _filled(bulk=[64] * 10_000)
+    _rows(queue, 1)
+    for number in range(4):
+        queue.enter(str(number), priority=-1)
+        _add(queue, str(number), 2)
+    assert _rows(queue, 1) == [{"0": 2, "1": 2, "2": 2, "3": 2}]
+
+
+@pytest.mark.parametrize("parts", [(FIRST_ROUND_BATCHES * LIMITS.max_tokens // 64 + 1,), (1, 1)])
+def test_a_request_beyond_its_first_round_is_large(parts: tuple[int, ...]) -> None:
+    """A request that adds pairs while others wait is, too: its first round is that of the others."""
+    queue = _filled(bulk=[64] * 10_000)
+    queue.enter("other")
+    for pairs in parts:
+        _add(queue, "other", pairs)
+    assert all(rows.total() == LIMITS.max_tokens // 64 for rows in _rows(queue, 30))
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_small_request_that_is_gone_is_forgotten(leaves: bool) -> None:
+    """Whether it left or has run."""
+    queue = _filled(bulk=[64] * 10_000)
+    queue.enter("small", priority=-1)
+    _add(queue, "small", 1)
+    if leaves:
+        queue.leave("small")
+    batches = _rows(queue, 20)
+    assert batches[0].total() == (LIMITS.max_tokens if leaves else LIMITS.min_tokens) // 64
+    assert batches[-1].total() == LIMITS.max_tokens // 64
 
 
 def test_unused_share_is_not_saved() -> None:

@@ -42,7 +42,7 @@ def test_p99_of_a_model_stays_within_twice_its_idle_value_beside_an_overloaded_o
 
 def test_p99_would_not_stay_without_bursts_and_short_batches() -> None:
     """Fair shares alone make a light model wait for its part, batch by batch."""
-    idle, without = model("b", 0.1, (10,)), model("b", 0.1, (10,))
+    idle, without = model("b", 0.1, (25,)), model("b", 0.1, (25,))
     SimulatedMachine(idle).run(SECONDS)
     SimulatedMachine(model("a", 3.0), without, burst_seconds=0.0, batch_seconds=10.0).run(SECONDS)
     assert without.p99() > 2.0 * idle.p99()
