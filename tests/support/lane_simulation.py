@@ -123,7 +123,7 @@ class SimulatedMachine:
         padded = [model.limits.padded(size) for size in sizes]
         length = sum(sizes) / len(sizes)
         contended = self.shares.has_others(model.share)
-        speed = model.speed.tokens_per_second(length, model.limits.max_tokens, contended=contended)
+        speed = model.speed.tokens_per_second(length, model.queue.batch_tokens, contended=contended)
         fraction = self.shares.fraction(model.share, self.now)
         deadline, capacity = Deadline(self.now + _DEADLINE), ExitStack()
         try:

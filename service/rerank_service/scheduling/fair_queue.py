@@ -157,6 +157,15 @@ class FairQueue(Generic[Request, Item]):
         self.tokens += sum(lengths)
         self.pairs += len(items)
 
+    @property
+    def batch_tokens(self) -> int:
+        """Maximum padded tokens of the next batches of large requests: fewer beside small requests."""
+        return min(self._limits.min_tokens, self.budget.tokens) if self._is_beside_small else self.budget.tokens
+
+    @property
+    def _is_beside_small(self) -> bool:
+        return self._small > 0 or self._batches_since_small < BATCHES_AFTER_SMALL
+
     def __contains__(self, request: Request) -> bool:
         """Return True while a request is live."""
         return request in self._shares
@@ -230,10 +239,9 @@ class FairQueue(Generic[Request, Item]):
 
     def _max_rows_with_large(self, length: int) -> int:
         """Return the number of rows from which on pairs of large requests are not added to a batch."""
+        beside_small = self._is_beside_small
         self._batches_since_small = 0 if self._small else self._batches_since_small + 1
-        if self._batches_since_small > BATCHES_AFTER_SMALL:
-            return self._limits.max_pairs
-        return max(1, self._limits.min_tokens // length)
+        return max(1, self._limits.min_tokens // length) if beside_small else self._limits.max_pairs
 
     def _fill(
         self, longest: int, rows: int, rows_with_large: int, first: _Share[Item], skip: Callable[[Item], bool] | None

@@ -157,7 +157,7 @@ class Scheduler:
     def tokens_per_second(self, length: float) -> float:
         """Return the speed of all lanes in padded tokens per second, for pairs of `length` tokens and one model."""
         with self._lock:
-            return self._speed.tokens_per_second(length, self._queue.budget.tokens, contended=self._is_contended)
+            return self._speed.tokens_per_second(length, self._queue.batch_tokens, contended=self._is_contended)
 
     @property
     def _is_contended(self) -> bool:

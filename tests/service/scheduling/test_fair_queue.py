@@ -211,6 +211,18 @@ def test_large_requests_have_small_batches_beside_a_small_one() -> None:
     assert [rows.total() for rows in batches] == [few] * after + [many] * (30 - after)
 
 
+def test_forecasts_know_the_size_of_the_next_batches() -> None:
+    """Smaller batches take more time per token, so a forecast with whole batches would be too early."""
+    queue = _filled(bulk=[64] * 10_000)
+    for takes in range(2 * BATCHES_AFTER_SMALL):
+        if takes == 3:
+            queue.enter("small")
+            _add(queue, "small", 1)
+        assert queue.batch_tokens == 64 * len(queue.take())
+    queue.budget.shrink(32)
+    assert queue.batch_tokens < LIMITS.min_tokens
+
+
 def test_small_requests_fill_whole_batches() -> None:
     """Only pairs of large requests are few. Here each small request is more urgent than the large one."""
     queue = _filled(bulk=[64] * 10_000)
