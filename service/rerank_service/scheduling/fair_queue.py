@@ -134,11 +134,12 @@ class FairQueue(Generic[Request, Item]):
         """Add pairs of a live request, each as its length in tokens and the item that stands for it."""
         share = self._shares[request]
         lengths = [self._limits.padded(tokens) for tokens, _ in items]
+        added = sum(lengths)
         if not share.pairs:
             share.finish_tag = max(share.finish_tag, self._virtual_time)  # an unused share is not saved
-            first_round = min(sum(lengths), FIRST_ROUND_BATCHES * self._batch_tokens)
+            first_round = min(added, FIRST_ROUND_BATCHES * self._batch_tokens)
             share.start_round(first_round)
-            share.is_small = sum(lengths) == first_round
+            share.is_small = added == first_round
             if items:
                 self._weight += Fraction(share.weight)
                 self._small += share.is_small
@@ -154,7 +155,7 @@ class FairQueue(Generic[Request, Item]):
             self._arrivals += 1
         if items:
             self._arrived.append((self._arrivals - 1, share))
-        self.tokens += sum(lengths)
+        self.tokens += added
         self.pairs += len(items)
 
     @property
@@ -207,7 +208,9 @@ class FairQueue(Generic[Request, Item]):
         first, length = self._oldest() if self._batches_taken % OLDEST_EVERY == 0 else self._most_urgent()
         rows = self._max_rows(length) if max_rows is None else min(self._max_rows(length), max_rows(length))
         weight = float(self._weight)
-        chosen = list(self._fill(length, rows, self._max_rows_with_large(length), first, skip))
+        rows_with_large = self._max_rows_with_large(length)
+        self._batches_since_small = 0 if self._small else self._batches_since_small + 1
+        chosen = list(self._fill(length, rows, rows_with_large, first, skip))
         if chosen:
             batch_length = max(length for _, length, _ in chosen)
             self._charge([share for share, _, _ in chosen], batch_length, weight)
@@ -239,9 +242,7 @@ class FairQueue(Generic[Request, Item]):
 
     def _max_rows_with_large(self, length: int) -> int:
         """Return the number of rows from which on pairs of large requests are not added to a batch."""
-        beside_small = self._is_beside_small
-        self._batches_since_small = 0 if self._small else self._batches_since_small + 1
-        return max(1, self._limits.min_tokens // length) if beside_small else self._limits.max_pairs
+        return max(1, self._limits.min_tokens // length) if self._is_beside_small else self._limits.max_pairs
 
     def _fill(
         self, longest: int, rows: int, rows_with_large: int, first: _Share[Item], skip: Callable[[Item], bool] | None

@@ -62,6 +62,7 @@ def test_the_page_has_the_defaults() -> None:
     """docs/gpu.md: columns of the CPU, of the GPU, and of the GPU with CUDA graphs."""
     page = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text(encoding="utf-8")
     exact = default_limits(_OPENVINO_BF16)
+    assert default_limits(CPU_FP32, shares_prefixes=True).max_tokens == exact.max_tokens  # one number for both
     for row, (field, exception) in {
         "maximum size of a batch, padded tokens": ("max_tokens", exact),
         "the same when few tokens wait, or beside small requests": ("min_tokens", exact),

@@ -245,7 +245,7 @@ def test_a_request_beyond_its_first_round_is_large(parts: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_small_request_that_is_gone_is_forgotten(leaves: bool) -> None:
-    """Whether it left or has run."""
+    """No matter whether the request left or has run."""
     queue = _filled(bulk=[64] * 10_000)
     queue.enter("small", priority=-1)
     _add(queue, "small", 1)

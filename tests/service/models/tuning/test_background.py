@@ -349,7 +349,7 @@ def test_engine_that_failed_is_released_before_the_next_one_is_loaded(
 
 
 def test_batch_without_memory_is_halved(queries: list[list[EncodedPair]]) -> None:
-    """As in the server. An engine without memory for one pair is left out, and a later tuning measures it again."""
+    """The server does the same. An engine without memory for one pair is left out; a later tuning measures it again."""
     time, most_pairs = FakeTime(), 3
 
     def score(batch: Batch) -> NDArray[np.float32]:
